@@ -1,0 +1,123 @@
+"""Elementwise groups: one compiled loop where it is warm, a numpy function with `out=` or the references where it is not."""
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from scriptc.interp.registry import REFERENCES
+from scriptc.ir.graph import Literal, Value
+from scriptc.ir.types import TensorType
+from scriptc_runtime.cpu.jit import Code, code_for
+from scriptc_runtime.cpu.printer import Printed, Unprintable, print_group, printable
+from scriptc_runtime.plan.fusion import Group
+from scriptc_runtime.plan.lowering import lowers_groups
+from scriptc_runtime.plan.plan import Kernel
+
+# Ops that are one numpy loop with the very same results; alone in a group they need no compilation.
+UFUNCS: dict[str, Callable[..., Any]] = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative, "sqrt": np.sqrt,
+    "maximum": np.maximum, "minimum": np.minimum, "square": np.square, "abs": np.abs, "exp": np.exp,
+}
+
+
+@lowers_groups("cpu", accepts=printable)
+def lower_group(group: Group) -> Kernel:
+    """The kernel of a group: it fills one buffer per output."""
+    name = "+".join(m.name for m in group.ops)
+    if len(group.ops) == 1 and (single := _single(group)) is not None:
+        return Kernel(name, single, writes_out=True, fresh=True)
+    fallback = _Fallback(group)
+    try:
+        printed = print_group(group)
+    except Unprintable:
+        return Kernel(name, fallback, writes_out=True, fresh=True)
+    code = code_for(printed.source, printed.pointers)
+    run = fallback if code is None else _Loop(group, printed, code, fallback)
+    return Kernel(name, run, writes_out=True, fresh=True)
+
+
+def _single(group: Group) -> Callable[..., None] | None:
+    """A numpy function that does a group of one op over tensors of one dtype."""
+    bound = group.ops[0]
+    kinds = [k for k in bound.operand_types if isinstance(k, TensorType)]
+    if len(kinds) != len(bound.operands) or len(group.inputs) != len(kinds) or kinds[0].dtype.name not in ("float32", "float64"):
+        return None
+    if bound.name == "relu":
+        zero = kinds[0].dtype.numpy.type(0)
+
+        def relu(x: np.ndarray, *, out: tuple[np.ndarray, ...]) -> None:
+            np.maximum(x, zero, out=out[0])
+        return relu
+    ufunc = UFUNCS.get(bound.name)
+    if ufunc is None:
+        return None
+
+    def run(*operands: np.ndarray, out: tuple[np.ndarray, ...]) -> None:
+        with np.errstate(all="ignore"):
+            ufunc(*operands, out=out[0])
+    return run
+
+
+class _Fallback:
+    """The members' references, one after the other."""
+
+    def __init__(self, group: Group) -> None:
+        place: dict[Value, int] = {value: index for index, value in enumerate(group.inputs)}
+        self._steps: list[tuple[Callable[..., Any], tuple[tuple[bool, Any], ...]]] = []
+        for member in group.ops:
+            function = REFERENCES[member.name]
+            run = functools.partial(function, **member.op.attributes) if member.op.attributes else function
+            operands = tuple((True, v.data) if isinstance(v, Literal) else (False, place[v]) for v in member.operands)
+            self._steps.append((run, operands))
+            place[member.results[0]] = len(place)
+        self._outputs = tuple(place[v] for v in group.outputs)
+
+    def __call__(self, *operands: Any, out: tuple[np.ndarray, ...]) -> None:
+        values = list(operands)
+        for run, places in self._steps:
+            values.append(run(*(content if known else values[content] for known, content in places)))
+        for buffer, place in zip(out, self._outputs, strict=True):
+            np.copyto(buffer, values[place])
+
+
+class _Loop:
+    """A printed loop with its tables; the references answer until it is compiled."""
+
+    def __init__(self, group: Group, printed: Printed, code: Code, fallback: _Fallback) -> None:
+        self._code = code
+        self._fallback = fallback
+        self._tensors = printed.tensors
+        self._shapes = printed.shapes
+        self._scalars = printed.scalars
+        self._integers = np.array([v or 0 for v in printed.integers], np.int64)
+        self._floats = np.array([v or 0.0 for v in printed.floats] or [0.0], np.float64)
+        self._tables = (self._integers.ctypes.data, self._floats.ctypes.data)
+        self._work = len(group.ops) * int(np.prod(group.shape, dtype=np.int64))
+
+    def __call__(self, *operands: Any, out: tuple[np.ndarray, ...]) -> None:
+        function = self._code.ready(self._work)
+        if function is None:
+            self._fallback(*operands, out=out)
+            return
+        if self._work == 0:
+            return
+        arrays = [self._contiguous(operands[index], shape) for index, shape in zip(self._tensors, self._shapes, strict=True)]
+        addresses = [a.__array_interface__["data"][0] for a in arrays]
+        addresses += [a.__array_interface__["data"][0] for a in out]
+        if not self._scalars:
+            function(*addresses, *self._tables)
+            return
+        integers, floats = self._integers.copy(), self._floats.copy()
+        for index, table, place in self._scalars:
+            (floats if table == "c" else integers)[place] = operands[index]
+        function(*addresses, integers.__array_interface__["data"][0], floats.__array_interface__["data"][0])
+
+    @staticmethod
+    def _contiguous(array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+        """The operand as the loop expects it; a wrong shape must never reach raw memory."""
+        if array.shape != shape:
+            raise RuntimeError(f"a kernel for shape {tuple(shape)} was called with {array.shape}")
+        return array if array.flags.c_contiguous and array.flags.aligned else np.ascontiguousarray(array)

@@ -1,0 +1,141 @@
+"""When a printed loop becomes machine code: from the cache at once, by numba when the work is worth it.
+
+SCRIPTC_JIT: `auto` (default: numpy answers while a loop is cold, a background thread compiles it once it has done
+enough work), `always` (compile before the first call), `never`. Inside `waiting()` a cold loop is compiled first.
+"""
+from __future__ import annotations
+
+import ctypes
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from scriptc_runtime.cpu.audit import audit
+from scriptc_runtime.plan.plan import debugging
+
+ENOUGH = 20_000_000   # element operations (about 20 ms of numpy) after which a compilation pays
+CALL = 3_000          # element operations that a call of a numpy function costs before its first element
+LIMIT = 4096          # compiled loops in one process: a hostile file must not fill memory with code
+
+_waiting: ContextVar[bool] = ContextVar("waiting", default=False)
+_codes: dict[tuple[str, str], Code] = {}
+_compile_lock = threading.Lock()
+_jobs: queue.SimpleQueue[Code] = queue.SimpleQueue()
+_worker: threading.Thread | None = None
+
+
+class Code:
+    """One printed loop: `function` is None while it is cold, then callable with addresses."""
+
+    __slots__ = ("_asked", "_failed", "_lock", "_work", "function", "pointers", "source")
+
+    def __init__(self, source: str, pointers: tuple[str, ...]) -> None:
+        self.source = source
+        self.pointers = pointers
+        self.function: Callable[..., None] | None = None
+        self._work = 0
+        self._asked = False
+        self._failed = False
+        self._lock = threading.Lock()
+
+    def ready(self, work: int) -> Callable[..., None] | None:
+        """The compiled loop, if this call should use it; `work` counts the call's element operations."""
+        if self.function is not None or self._failed:
+            return self.function
+        mode = os.environ.get("SCRIPTC_JIT", "auto")
+        if mode == "never":
+            return None
+        if mode == "always" or _waiting.get():
+            self.compile()
+            return self.function
+        self._work += work + CALL
+        if self._work > ENOUGH and not self._asked:
+            self._asked = True
+            _enqueue(self)
+        return None
+
+    def compile(self) -> None:
+        """Make `function`, from the cache or by numba; a loop that does not compile stays with numpy."""
+        with self._lock:
+            if self.function is None and not self._failed:
+                try:
+                    address = _address(self.source, self.pointers)
+                except Exception as error:  # any defect of the compiler costs speed, never an answer
+                    self._failed = True
+                    if debugging("kernels"):
+                        print(f"kernel not compiled: {error}\n{self.source}", file=sys.stderr)
+                    return
+                self.function = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * (len(self.pointers) + 2))(address)
+
+
+def code_for(source: str, pointers: tuple[str, ...]) -> Code | None:
+    """The loop with this text, shared by all groups that print the same; None when there are too many."""
+    key = source, ",".join(pointers)
+    found = _codes.get(key)
+    if found is None and len(_codes) < LIMIT:
+        if debugging("kernels"):
+            print(f"kernel over {', '.join(pointers)}\n{source}", file=sys.stderr)
+        found = _codes.setdefault(key, Code(source, pointers))
+    return found
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Inside, cold loops are compiled before they run: training and verification want the same bits every time."""
+    token = _waiting.set(True)
+    try:
+        yield
+    finally:
+        _waiting.reset(token)
+
+
+def _enqueue(code: Code) -> None:
+    global _worker
+    _jobs.put(code)
+    with _compile_lock:
+        if _worker is None or not _worker.is_alive():
+            _worker = threading.Thread(target=_work, name="scriptc-jit", daemon=True)
+            _worker.start()
+
+
+def _work() -> None:
+    while True:
+        _jobs.get().compile()
+
+
+def _address(source: str, pointers: tuple[str, ...]) -> int:
+    from scriptc_runtime.cpu import objects
+
+    key = objects.cache_key(source, ",".join(pointers))
+    with _compile_lock:
+        cached = objects.read_cached(key)
+        if cached is None:
+            name, code = _compile(source, pointers)
+            objects.write_cached(key, name, code)
+        else:
+            name, code = cached
+        return objects.load_object(code, name)
+
+
+def _compile(source: str, pointers: tuple[str, ...]) -> tuple[str, bytes]:
+    """Audit, compile with numba, and emit (function name, object code)."""
+    import llvmlite.binding as llvm
+    from numba import cfunc, types
+
+    from scriptc_runtime.cpu.mathematics import namespace
+    from scriptc_runtime.cpu.objects import target_machine
+
+    names: dict[str, Any] = namespace()
+    exec(compile(audit(source), "<kernel>", "exec"), names)
+    element = {"float32": types.float32, "float64": types.float64, "bool": types.uint8}
+    tables = [types.CPointer(types.int64), types.CPointer(types.float64)]
+    arguments = [types.CPointer(element.get(p) or getattr(types, p)) for p in pointers] + tables
+    compiled = cfunc(types.void(*arguments), nopython=True, error_model="numpy", boundscheck=False)(names["kernel"])
+    library = compiled._library
+    module = llvm.parse_assembly(library.get_llvm_str())
+    return compiled._wrapper_name, target_machine().emit_object(module)

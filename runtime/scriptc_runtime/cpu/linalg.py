@@ -1,0 +1,86 @@
+"""Matrix products by BLAS, written straight into their buffers."""
+from __future__ import annotations
+
+import numpy as np
+
+from scriptc_runtime.plan.lowering import Site, lowers
+from scriptc_runtime.plan.plan import Kernel
+
+NATIVE = ("float32", "float64")  # what BLAS takes; half types are widened by the references
+
+
+def is_native(site: Site) -> bool:
+    """True if every tensor result is one that BLAS computes and has a known shape."""
+    return site.is_static and all(getattr(k, "dtype", None) is not None and k.dtype.name in NATIVE  # type: ignore[union-attr]
+                                  for k in site.result_types)
+
+
+@lowers("linear", target="cpu")
+def lower_linear(site: Site) -> Kernel | None:
+    """x @ weight.T + bias as one product of matrices, whatever x's rank."""
+    if not is_native(site) or site.tensor(1).rank != 2:
+        return None
+
+    def run(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, *, out: tuple[np.ndarray, ...]) -> None:
+        rows = x.reshape(-1, weight.shape[1])
+        result = out[0].reshape(-1, weight.shape[0])
+        np.matmul(rows, weight.T, out=result)
+        if bias is not None:
+            np.add(result, bias, out=result)
+
+    return Kernel("linear", run, writes_out=True, fresh=True)
+
+
+@lowers("matmul", target="cpu")
+def lower_matmul(site: Site) -> Kernel | None:
+    """numpy's matmul into a buffer; several rows times one matrix become one product."""
+    if not is_native(site):
+        return None
+    flat = site.tensor(1).rank == 2 and (site.tensor(0).rank or 0) > 2
+
+    def run(a: np.ndarray, b: np.ndarray, *, out: tuple[np.ndarray, ...]) -> None:
+        if flat:
+            np.matmul(a.reshape(-1, a.shape[-1]), b, out=out[0].reshape(-1, b.shape[1]))
+        else:
+            np.matmul(a, b, out=out[0])
+
+    return Kernel("matmul", run, writes_out=True, fresh=True)
+
+
+@lowers("scaled_dot_product_attention", target="cpu")
+def lower_attention(site: Site) -> Kernel | None:
+    """softmax(q k^T) v with one score matrix per batch row and head, never one for all of them."""
+    if not is_native(site) or site.result_types[0].rank < 3:  # type: ignore[union-attr, operator]
+        return None
+    shape: tuple[int, ...] = site.result_types[0].shape  # type: ignore[union-attr, assignment]
+    causal, scale = site.attributes["causal"], site.attributes["scale"]
+    if any(site.tensor(i).shape[:-2] != shape[:-2] for i in range(3)):  # type: ignore[index]
+        return None
+
+    def run(q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: np.ndarray | None, *, out: tuple[np.ndarray, ...]) -> None:
+        factor = q.dtype.type(q.shape[-1] ** -0.5 if scale is None else scale)
+        length, keys = q.shape[-2], k.shape[-2]
+        hidden = ~np.tri(length, keys, dtype=bool) if causal else None
+        masks = None if mask is None else np.broadcast_to(mask, (*shape[:-2], length, keys))
+        scores = np.empty((length, keys), q.dtype)
+        for place in np.ndindex(*shape[:-2]):
+            np.matmul(q[place] * factor, k[place].T, out=scores)
+            if hidden is not None:
+                scores[hidden] = -np.inf
+            if masks is not None:
+                if masks.dtype == bool:
+                    scores[~masks[place]] = -np.inf
+                else:
+                    np.add(scores, masks[place], out=scores)
+            softmax_rows(scores)
+            np.matmul(scores, v[place], out=out[0][place])
+
+    return Kernel("attention", run, writes_out=True, fresh=True)
+
+
+def softmax_rows(scores: np.ndarray) -> None:
+    """softmax over the last dimension, in place."""
+    with np.errstate(all="ignore"):
+        np.subtract(scores, scores.max(-1, keepdims=True), out=scores)
+        np.exp(scores, out=scores)
+        np.divide(scores, scores.sum(-1, keepdims=True), out=scores)

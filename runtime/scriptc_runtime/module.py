@@ -1,0 +1,297 @@
+"""A compiled model to call, train and save: `Module`, and `load`.
+
+    model = load("net.pt")
+    y = model(x)                # numpy in, Tensor out
+"""
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scriptc.errors import CallError, diagnostic
+from scriptc.ir.graph import Function, Program, StateEntry
+from scriptc.ir.types import DTYPES
+from scriptc_runtime import tape
+from scriptc_runtime.arguments import Binder, rebuild, signature, wrap
+from scriptc_runtime.differentiation import Differentiable
+from scriptc_runtime.tensor import Parameter, Tensor
+
+TRAIN = ":train"
+_live: weakref.WeakSet[Module] = weakref.WeakSet()
+
+
+class IncompatibleKeys(NamedTuple):
+    """What `load_state_dict` did not find, and what it had no place for."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class Module:
+    """A program with its tensors.
+
+    `tensors` holds an array per state entry (an alias may be left out); read-only arrays are used as they are and copied
+    when they are first written. `wait`: compile loops before their first run instead of answering from numpy meanwhile.
+    """
+
+    def __init__(self, program: Program, tensors: Mapping[str, np.ndarray], *, device: str = "cpu", wait: bool = False) -> None:
+        _check_device(device)
+        self.program = program
+        self.training = False
+        self._wait = wait
+        self._lock = threading.RLock()
+        self._state = _state_tensors(program, tensors)
+        self._functions: dict[str, Differentiable] = {}
+        self._methods: dict[str, list[str]] = {}
+        for key in program.functions:
+            self._methods.setdefault(key.partition(":")[0].partition("#")[0], []).append(key)
+        _live.add(self)
+
+    # Calls.
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """`forward`. CallError naming the argument if one does not fit the compiled signature."""
+        return self._call("forward", args, kwargs)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        methods = self.__dict__.get("_methods", {})
+        if name in methods:
+            return lambda *args, **kwargs: self._call(name, args, kwargs)
+        raise AttributeError(f"the model has no method {name!r}; its methods are {', '.join(methods)}")
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The compiled methods."""
+        return tuple(self._methods)
+
+    def signature(self, method: str = "forward") -> str:
+        """The parameters of a method with their types."""
+        return signature(self.program.functions[self._forms(method)[0]])
+
+    def _forms(self, method: str) -> list[str]:
+        """The compiled forms of a method for the present mode. CallError R0112 or R0113 if there is none."""
+        if method not in self._methods:
+            raise CallError(diagnostic("R0112", method=method, known=", ".join(self._methods)))
+        keys = self._methods[method]
+        train = [k for k in keys if k.partition(":")[2].startswith("train")]
+        plain = [k for k in keys if k not in train]
+        forms = (train or plain) if self.training else plain
+        if not forms:
+            raise CallError(diagnostic("R0113", method=method, mode="evaluation", known=", ".join(keys)))
+        return forms
+
+    def _call(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        failure: CallError | None = None
+        for key in self._forms(method):
+            binder = Binder(self.program.functions[key], method)
+            try:
+                binder.bind(args, kwargs)
+            except CallError as error:
+                failure = failure or error
+                continue
+            return self._run(key, binder)
+        assert failure is not None
+        raise failure
+
+    def _run(self, key: str, binder: Binder) -> Any:
+        function = binder.function
+        compiled = self._compiled(key)
+        writes = bool(function.updates or function.input_updates)
+        with self._lock if writes else contextlib.nullcontext(), _policy(self._wait or self.training):
+            state = [self._state[name] for name in function.state]
+            arguments = [*binder.leaves, *(t._array for t in state)]
+            sources: list[Tensor | None] = [*binder.tensors, *state]
+            wanted = [i for i, t in enumerate(sources) if t is not None and t.requires_grad] if tape.is_grad_enabled() else []
+            if wanted:
+                count = len(binder.leaves)
+                names = tuple(function.state)
+                results = compiled.call_recorded(arguments, sources, [i for i in wanted if i < count],
+                                                 {names[i - count]: i for i in wanted if i >= count}, lazily=not self.training)
+            else:
+                results = [wrap(r) for r in compiled.runner.run(arguments)]
+            count = len(function.results)
+            if writes:
+                self._write(function, binder, results[count:])
+        return rebuild(function.structure, results[:count])
+
+    def _compiled(self, key: str) -> Differentiable:
+        found = self._functions.get(key)
+        if found is None:
+            found = self._functions.setdefault(key, Differentiable(self.program.functions[key]))
+        return found
+
+    def _write(self, function: Function, binder: Binder, updates: Sequence[Any]) -> None:
+        """Put new contents into state entries and into the caller's arrays."""
+        for name, value in zip(function.updates, updates, strict=False):
+            target = self._state[name]
+            if isinstance(value, Tensor) and target.shape == value.shape:
+                np.copyto(target._writable(), value._array)
+            else:
+                target._array = np.asarray(value)
+        for index, value in zip(function.input_updates, updates[len(function.updates):], strict=True):
+            given = binder.leaves[index]
+            if not given.flags.writeable:
+                name = function.inputs[index].name
+                raise CallError(diagnostic("R0121", name=name, method=binder.method))
+            np.copyto(given, np.asarray(value))
+
+    # State.
+
+    def _entries(self, *kinds: str, aliases: bool = False) -> Iterator[StateEntry]:
+        return (e for e in self.program.state if e.kind in kinds and (aliases or e.alias is None))
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """(name, tensor) of each parameter; tied ones once."""
+        return ((e.name, self._state[e.name]) for e in self._entries("parameter"))
+
+    def parameters(self) -> Iterator[Tensor]:
+        """The parameters, for an optimizer."""
+        return (t for _, t in self.named_parameters())
+
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """(name, tensor) of each persistent buffer."""
+        return ((e.name, self._state[e.name]) for e in self._entries("buffer"))
+
+    def buffers(self) -> Iterator[Tensor]:
+        """The persistent buffers."""
+        return (t for _, t in self.named_buffers())
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """The present content of every state entry, constants and hidden state included: what an archive stores."""
+        return {e.name: self._state[e.name]._array for e in self.program.state}
+
+    def state_dict(self) -> OrderedDict[str, Tensor]:
+        """name -> tensor (the memory itself) of parameters and persistent buffers, tied names included."""
+        return OrderedDict((e.name, self._state[e.name].detach()) for e in self._entries("parameter", "buffer", aliases=True))
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+        """Copy tensors in by name. CallError R0115 listing everything that does not fit; nothing is changed then."""
+        expected = {e.name: e for e in self._entries("parameter", "buffer", aliases=True)}
+        missing = [n for n in expected if n not in state_dict]
+        unexpected = [n for n in state_dict if n not in expected]
+        problems = [f"missing {n}" for n in missing] + [f"unexpected {n}" for n in unexpected] if strict else []
+        arrays: dict[str, np.ndarray] = {}
+        for name, value in state_dict.items():
+            if name in expected:
+                arrays[name] = Tensor(value)._array
+                if arrays[name].shape != self._state[name].shape:
+                    problems.append(f"{name} is {list(arrays[name].shape)}, expected {list(self._state[name].shape)}")
+        if problems:
+            shown = "; ".join(problems[:10]) + (f"; and {len(problems) - 10} more" if len(problems) > 10 else "")
+            raise CallError(diagnostic("R0115", problems=shown))
+        with self._lock:
+            for name, array in arrays.items():
+                np.copyto(self._state[name]._writable(), array, casting="unsafe")
+        return IncompatibleKeys(missing, unexpected)
+
+    def train(self, mode: bool = True) -> Module:
+        """Run the training form of the methods (dropout, batch statistics)."""
+        self.training = mode
+        return self
+
+    def eval(self) -> Module:
+        """Run the evaluation form of the methods."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True, pattern: str = "*") -> Module:
+        """Freeze or release the parameters whose name matches `pattern` (shell style: `encoder.*`)."""
+        for name, parameter in self.named_parameters():
+            if fnmatch.fnmatchcase(name, pattern) and parameter.dtype.is_floating_point:
+                parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients, or set them to zero."""
+        for parameter in self.parameters():
+            if set_to_none or parameter.grad is None:
+                parameter.grad = None
+            else:
+                parameter.grad.zero_()
+
+    def to(self, device: str) -> Module:
+        """This module on `device`; only `cpu` so far. CallError R0114 otherwise."""
+        _check_device(device)
+        return self
+
+    def cpu(self) -> Module:
+        return self
+
+    def manual_seed(self, seed: int) -> None:
+        """Restart the model's random stream (dropout and other random ops) at `seed`."""
+        for entry in self._entries("hidden"):
+            if entry.type.dtype is DTYPES["uint64"] and entry.type.shape == (2,):
+                self._state[entry.name]._writable()[...] = (seed % 2**64, 0)
+
+    def save(self, path: str | os.PathLike[str], **options: Any) -> None:
+        """Write the model, with its present tensors, to an archive; options as of `scriptc.ir.archive.encode.save_program`."""
+        from scriptc.ir.archive.encode import save_program
+
+        save_program(path, self.program, self.tensors(), **options)
+
+    def __repr__(self) -> str:
+        lines = [f"Module({self.program.entry}"]
+        lines += [f"  {key}({signature(function)})" for key, function in self.program.functions.items()]
+        return "\n".join(lines) + "\n)"
+
+
+def load(path: str | os.PathLike[str], *, device: str = "cpu", wait: bool = False, mmap: bool = True) -> Module:
+    """The model in an archive, its tensors mapped from the file. ArchiveError if the file is rejected."""
+    from scriptc.ir.archive.encode import load_program, state_tensor
+
+    _check_device(device)
+    program, archive = load_program(path, mmap=mmap)
+    return Module(program, {e.name: state_tensor(archive, e) for e in program.state if e.alias is None}, device=device, wait=wait)
+
+
+def manual_seed(seed: int) -> None:
+    """Restart the random streams of every loaded model at `seed`, and numpy's global one."""
+    np.random.seed(seed % 2**32)
+    for module in list(_live):
+        module.manual_seed(seed)
+
+
+def _policy(wait: bool) -> contextlib.AbstractContextManager[None]:
+    if not wait:
+        return contextlib.nullcontext()
+    from scriptc_runtime.cpu.jit import waiting
+
+    return waiting()
+
+
+def _check_device(device: str) -> None:
+    if device not in ("cpu", "cpu:0"):
+        raise CallError(diagnostic("R0114", device=str(device), reason="this build runs on the CPU"))
+
+
+def _state_tensors(program: Program, tensors: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    """A Tensor per state entry; tied entries share one. CallError R0115 if an array is missing or does not fit."""
+    state: dict[str, Tensor] = {}
+    problems = []
+    for entry in program.state:
+        if entry.alias is not None:
+            continue
+        array = tensors.get(entry.name)
+        if array is None:
+            problems.append(f"missing {entry.name}")
+            continue
+        shape = entry.type.shape
+        fits = shape is None or (len(shape) == array.ndim and all(d == s for d, s in zip(shape, array.shape, strict=True)
+                                                                  if isinstance(d, int)))
+        if array.dtype != entry.type.dtype.numpy or not fits:
+            problems.append(f"{entry.name} is {array.dtype}{list(array.shape)}, expected {entry.type}")
+        kind = Parameter if entry.kind == "parameter" else Tensor
+        state[entry.name] = kind(array, requires_grad=entry.requires_grad, name=entry.name)
+    if problems:
+        raise CallError(diagnostic("R0115", problems="; ".join(problems)))
+    for entry in program.state:
+        if entry.alias is not None:
+            state[entry.name] = state[entry.alias]
+    return state

@@ -1,0 +1,265 @@
+"""Shapes made concrete: every value's type for the shapes of one call, by re-running each op's own rule.
+
+Sizes become numbers; what only the data decides stays unknown. Scalar arithmetic over known sizes is folded, and an
+`if` whose condition is known then is replaced by the branch it takes, so that a plan has no tests of shapes left.
+"""
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scriptc.errors import CallError
+from scriptc.interp.registry import REFERENCES
+from scriptc.ir.builder import located
+from scriptc.ir.graph import Literal, Op, Region, Value
+from scriptc.ir.registry import REGISTRY, OpError
+from scriptc.ir.types import (
+    INT,
+    DictType,
+    IntType,
+    ListType,
+    OptionalType,
+    TensorType,
+    TupleType,
+    Type,
+    dtype_of,
+    join,
+)
+
+ROUNDS = 4  # how often a loop's carried types may widen before they are simply unknown
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BoundOp:
+    """An op with the types its operands and results have in this call.
+
+    `captured` are the values its regions read from around it: as the regions name them, and as they are bound.
+    """
+
+    op: Op
+    operands: tuple[Value, ...]
+    operand_types: tuple[Type, ...]
+    result_types: tuple[Type, ...]
+    captured: tuple[tuple[Value, Value], ...] = ()
+
+    @property
+    def reads(self) -> tuple[Value, ...]:
+        """Every value this op reads, captured ones included."""
+        return (*self.operands, *(bound for _, bound in self.captured))
+
+    @property
+    def name(self) -> str:
+        return self.op.name
+
+    @property
+    def results(self) -> tuple[Value, ...]:
+        return self.op.results
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A region bound to concrete types: its remaining ops, the values that became constants, and its results."""
+
+    ops: tuple[BoundOp, ...]
+    types: Mapping[Value, Type]
+    constants: Mapping[Value, Any]
+    results: tuple[Value, ...]
+
+
+def bind(region: Region, types: Mapping[Value, Type], constants: Mapping[Value, Any]) -> Binding:
+    """Bind `region`, whose parameters and captured values have `types`, and `constants` where they are known.
+
+    CallError if an op's rule refuses the concrete types (shapes that do not fit), at the op's place.
+    """
+    binder = _Binder(dict(types), dict(constants), {})
+    try:
+        binder.walk(region.ops)
+    except OpError as error:
+        raise CallError(located(error, binder.current.location, binder.current.name,
+                                [binder.type_of(v) for v in map(binder.resolve, binder.current.operands)])) from None
+    return Binding(tuple(binder.ops), binder.types, binder.constants, tuple(binder.resolve(v) for v in region.results))
+
+
+class _Binder:
+    def __init__(self, types: MutableMapping[Value, Type], constants: MutableMapping[Value, Any],
+                 aliases: dict[Value, Value]) -> None:
+        self.types = types
+        self.constants = constants
+        self.aliases = aliases  # results of a replaced `if` -> the branch's results
+        self.ops: list[BoundOp] = []
+        self.current: Op = Op("", (), {}, ())
+
+    def resolve(self, value: Value) -> Value:
+        while value in self.aliases:
+            value = self.aliases[value]
+        return value
+
+    def type_of(self, value: Value) -> Type:
+        return value.type if isinstance(value, Literal) else self.types[value]
+
+    def known(self, value: Value) -> bool:
+        return isinstance(value, Literal) or value in self.constants
+
+    def content(self, value: Value) -> Any:
+        return value.data if isinstance(value, Literal) else self.constants[value]
+
+    def walk(self, ops: Sequence[Op]) -> None:
+        for op in ops:
+            self.current = op
+            operands = tuple(map(self.resolve, op.operands))
+            if op.name == "if" and self.known(operands[0]):
+                taken = op.regions[0] if self.content(operands[0]) else op.regions[1]
+                self.walk(taken.ops)
+                self.aliases.update(zip(op.results, map(self.resolve, taken.results), strict=True))
+                continue
+            kinds = tuple(map(self.type_of, operands))
+            results = self._control(op, kinds) if op.regions else REGISTRY[op.name].infer(kinds, op.attributes)
+            self.types.update(zip(op.results, results, strict=True))
+            if not self._fold(op, operands, results):
+                around = self._captured(op) if op.regions else ()
+                self.ops.append(BoundOp(op, operands, kinds, results, around))
+
+    def _captured(self, op: Op) -> tuple[tuple[Value, Value], ...]:
+        """The captured values that are not known now; those that are become constants under both names."""
+        around: list[tuple[Value, Value]] = []
+        for value in captured(op):
+            bound = self.resolve(value)
+            if self.known(bound):
+                self.constants[value] = self.content(bound)
+                self.types[value] = self.type_of(bound)
+            else:
+                around.append((value, bound))
+        return tuple(around)
+
+    def _fold(self, op: Op, operands: tuple[Value, ...], results: tuple[Type, ...]) -> bool:
+        """Make the op's results constants if they are known now."""
+        definition = REGISTRY[op.name]
+        if definition.effects or op.regions or not results:
+            return False
+        if all(isinstance(r, IntType) and isinstance(r.value, int) for r in results):
+            for value, kind in zip(op.results, results, strict=True):
+                self.constants[value] = kind.value  # type: ignore[union-attr]
+            return True
+        if definition.family != "scalar" or len(results) != 1 or not all(map(self.known, operands)):
+            return False
+        try:
+            content = REFERENCES[op.name](*map(self.content, operands), **op.attributes)
+        except (ArithmeticError, ValueError, TypeError):
+            return False  # it raises when, and if, it runs
+        self.constants[op.results[0]] = content
+        if type(content) is int:
+            self.types[op.results[0]] = IntType(content)
+        return True
+
+    def _control(self, op: Op, kinds: tuple[Type, ...]) -> tuple[Type, ...]:
+        if op.name == "if":
+            branches = [self._trial(region, ()) for region in op.regions]
+            return tuple(_joined([b[i] for b in branches if b is not None], value.type)
+                         for i, value in enumerate(op.results))
+        body = op.regions[0]
+        carried: tuple[Type, ...] = tuple(map(widen, kinds[2:]))
+        for _ in range(ROUNDS):
+            after = self._trial(body, (INT, *carried))
+            if after is None:
+                break
+            wider = tuple(_joined([before, widen(now)], param.type)
+                          for before, now, param in zip(carried, after[1:], body.params[1:], strict=True))
+            if wider == carried:
+                return carried
+            carried = wider
+        return tuple(erase(param.type) for param in body.params[1:])
+
+    def _trial(self, region: Region, params: tuple[Type, ...]) -> tuple[Type, ...] | None:
+        """The result types of a nested region; None where it cannot run with these types (it may never be entered)."""
+        nested = _Binder(ChainMap({}, self.types), ChainMap({}, self.constants), dict(self.aliases))  # type: ignore[arg-type]
+        nested.types.update(zip(region.params, params, strict=True))
+        try:
+            nested.walk(region.ops)
+        except OpError:
+            return None
+        return tuple(nested.type_of(nested.resolve(v)) for v in region.results)
+
+
+def _joined(kinds: Sequence[Type], declared: Type) -> Type:
+    """The join of what the paths give; what was declared if they have none."""
+    if not kinds:
+        return erase(declared)
+    result: Type | None = kinds[0]
+    for kind in kinds[1:]:
+        result = None if result is None else join(result, kind)
+    return erase(declared) if result is None or not _same_form(result, declared) else result
+
+
+def _same_form(kind: Type, declared: Type) -> bool:
+    return type(kind) is type(declared)
+
+
+def widen(kind: Type) -> Type:
+    """A carried value's type: an int changes from turn to turn."""
+    return INT if isinstance(kind, IntType) else kind
+
+
+def erase(kind: Type) -> Type:
+    """A declared type without its symbols: sizes that are not numbers are unknown."""
+    if isinstance(kind, TensorType):
+        return kind if kind.shape is None else kind.with_shape(tuple(d if isinstance(d, int) else None for d in kind.shape))
+    if isinstance(kind, IntType):
+        return kind if isinstance(kind.value, int) else INT
+    if isinstance(kind, ListType):
+        return ListType(erase(kind.element))
+    if isinstance(kind, TupleType):
+        return TupleType(tuple(map(erase, kind.elements)))
+    if isinstance(kind, DictType):
+        return DictType(erase(kind.key), erase(kind.value))
+    if isinstance(kind, OptionalType):
+        return OptionalType(erase(kind.element))
+    return kind
+
+
+def type_of_value(value: Any, declared: Type) -> Type:
+    """The concrete type of a value that arrives at run time, declared as `declared`."""
+    if isinstance(value, np.ndarray):
+        return TensorType(dtype_of(value), value.shape)
+    if isinstance(declared, TupleType) and isinstance(value, tuple):
+        return TupleType(tuple(map(type_of_value, value, declared.elements)))
+    return erase(declared)
+
+
+def signature_of(values: Sequence[Any]) -> tuple[object, ...]:
+    """What distinguishes plans: shape and dtype of arrays; everything else counts by its declared type only."""
+    return tuple(_signature(v) for v in values)
+
+
+def _signature(value: Any) -> object:
+    if isinstance(value, np.ndarray):
+        return value.dtype, value.shape
+    if type(value) is tuple:
+        return tuple(_signature(v) for v in value)
+    return None
+
+
+def is_static(kind: Type) -> bool:
+    """True for a tensor whose shape is known down to the last size."""
+    return isinstance(kind, TensorType) and kind.shape is not None and all(isinstance(d, int) for d in kind.shape)
+
+
+def captured(op: Op) -> tuple[Value, ...]:
+    """The values that an op's regions read from around it, in order of first use."""
+    found: dict[Value, None] = {}
+    for region in op.regions:
+        _captured(region, set(), found)
+    return tuple(found)
+
+
+def _captured(region: Region, outer: set[Value], found: dict[Value, None]) -> None:
+    own = outer | set(region.params)
+    for op in region.ops:
+        found.update((v, None) for v in op.operands if v not in own and not isinstance(v, Literal))
+        for inner in op.regions:
+            _captured(inner, own, found)
+        own.update(op.results)
+    found.update((v, None) for v in region.results if v not in own and not isinstance(v, Literal))

@@ -1,0 +1,130 @@
+"""Which kernel serves an op: the table the engines fill, and the numpy reference where they have nothing better.
+
+    @lowers("convolution", target="cpu")
+    def _(site: Site) -> Kernel | None: ...
+
+A lowering sees one op with concrete types and answers with a kernel, or with None for a case it does not serve.
+"""
+from __future__ import annotations
+
+import builtins
+import functools
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from scriptc.errors import CallError, diagnostic
+from scriptc.interp.registry import REFERENCES
+from scriptc.ir.graph import Op
+from scriptc.ir.registry import REGISTRY
+from scriptc.ir.types import TensorType, Type
+from scriptc_runtime.plan.bind import BoundOp, is_static
+from scriptc_runtime.plan.fusion import Accepts, Group
+from scriptc_runtime.plan.plan import Kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One op to be lowered: its attributes, and the concrete types around it."""
+
+    op: Op
+    operand_types: tuple[Type, ...]
+    result_types: tuple[Type, ...]
+
+    @property
+    def attributes(self) -> Any:
+        return self.op.attributes
+
+    def tensor(self, index: int) -> TensorType:
+        """The type of a tensor operand."""
+        kind = self.operand_types[index]
+        assert isinstance(kind, TensorType)
+        return kind
+
+    @property
+    def is_static(self) -> bool:
+        """True if every result is a tensor whose shape is known."""
+        return all(map(is_static, self.result_types))
+
+
+Lowering: TypeAlias = Callable[[Site], Kernel | None]
+GroupLowering: TypeAlias = Callable[[Group], Kernel]
+
+LOWERINGS: dict[tuple[str, str], Lowering] = {}
+GROUP_LOWERINGS: dict[str, GroupLowering] = {}
+ACCEPTS: dict[str, Accepts] = {}  # which elementwise ops an engine can put in a group
+_ENGINES = {"cpu": "scriptc_runtime.cpu"}
+
+# References of these families compute new arrays; those of the others may answer with views of their operands.
+_FRESH_FAMILIES = frozenset(("convolution", "pooling", "linalg", "normalization", "attention", "loss"))
+
+
+def lowers(*names: str, target: str) -> Callable[[Lowering], Lowering]:
+    """Register a lowering of the ops `names` for an engine."""
+    def register(lowering: Lowering) -> Lowering:
+        for name in names:
+            LOWERINGS[target, name] = lowering
+        return lowering
+    return register
+
+
+def lowers_groups(target: str, accepts: Accepts) -> Callable[[GroupLowering], GroupLowering]:
+    """Register how an engine makes one kernel of an elementwise group, and which ops it takes into one."""
+    def register(lowering: GroupLowering) -> GroupLowering:
+        GROUP_LOWERINGS[target] = lowering
+        ACCEPTS[target] = accepts
+        return lowering
+    return register
+
+
+def load_engine(target: str) -> None:
+    """Import the engine, which registers its lowerings."""
+    importlib.import_module(_ENGINES[target])
+
+
+def lower(bound: BoundOp, target: str) -> Kernel:
+    """The kernel of one op."""
+    lowering = LOWERINGS.get((target, bound.name))
+    if lowering is not None:
+        kernel = lowering(Site(bound.op, bound.operand_types, bound.result_types))
+        if kernel is not None:
+            return kernel
+    return reference_kernel(bound)
+
+
+def reference_kernel(bound: BoundOp) -> Kernel:
+    """The numpy meaning of an op as a kernel. CallError R0110 if there is none."""
+    if bound.name in _EFFECTS:
+        return Kernel(bound.name, functools.partial(_EFFECTS[bound.name], **bound.op.attributes), fresh=True)
+    function = REFERENCES.get(bound.name)
+    if function is None:
+        raise CallError(diagnostic("R0110", bound.op.location, op=bound.name))
+    run = functools.partial(function, **bound.op.attributes) if bound.op.attributes else function
+    return Kernel(bound.name, run, fresh=REGISTRY[bound.name].family in _FRESH_FAMILIES)
+
+
+def _check(condition: bool, *values: Any, exception: str, message: str) -> None:
+    if not condition:
+        raise exception_class(exception)(message.format(*values))
+
+
+def _print(*values: Any, pattern: str) -> None:
+    print(pattern.format(*values))
+
+
+def _undefined(*, type: str) -> None:
+    """A placeholder: the program never reads it."""
+
+
+_EFFECTS: dict[str, Callable[..., Any]] = {"check": _check, "print": _print, "undefined": _undefined}
+_EXCEPTIONS: dict[str, type[Exception]] = {
+    name: kind for name, kind in vars(builtins).items()
+    if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, Warning | OSError | UnicodeError)
+}
+
+
+def exception_class(name: str) -> type[Exception]:
+    """The builtin exception called `name`; RuntimeError for any other name: a file must not choose classes."""
+    return _EXCEPTIONS.get(name, RuntimeError)
+

@@ -1,0 +1,52 @@
+"""A function of the IR as something to call: a plan per shapes of its arguments, made on first use."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import scriptc.interp.ops  # noqa: F401  (the references: planning folds with them)
+import scriptc.ir.ops  # noqa: F401  (declares every op)
+from scriptc.ir.graph import Function
+from scriptc_runtime.plan.bind import signature_of, type_of_value
+from scriptc_runtime.plan.cache import PlanCache
+from scriptc_runtime.plan.plan import Plan
+from scriptc_runtime.plan.schedule import make_plan
+
+
+class Runner:
+    """Runs one `Function`. Arguments are its inputs, then its state, in order; safe to call from many threads."""
+
+    def __init__(self, function: Function, target: str = "cpu") -> None:
+        self.function = function
+        self._target = target
+        self._region = function.body
+        self._plans: PlanCache[Plan] = PlanCache()
+
+    def plan(self, arguments: Sequence[Any]) -> Plan:
+        """The plan for arguments of these shapes. CallError where they do not fit the program."""
+        return self._plans.get(signature_of(arguments), lambda: self._make(arguments))
+
+    def run(self, arguments: Sequence[Any]) -> list[Any]:
+        """Results, then state updates, then input updates. None of them shares memory with an argument."""
+        return [detached(result, arguments) for result in self.plan(arguments).run(arguments)]
+
+    def _make(self, arguments: Sequence[Any]) -> Plan:
+        types = {value: type_of_value(content, value.type)
+                 for value, content in zip(self._region.params, arguments, strict=True)}
+        return make_plan(self._region, self._region.params, types, {}, name=self.function.name, target=self._target)
+
+
+def detached(result: Any, arguments: Sequence[Any]) -> Any:
+    """`result`, copied where it lies in the memory of an argument: what the caller changes later must not change it."""
+    if isinstance(result, np.ndarray):
+        if result.base is None and not any(result is a for a in arguments):
+            return result
+        shares = any(isinstance(a, np.ndarray) and np.may_share_memory(result, a) for a in arguments)
+        return result.copy() if shares or not result.flags.writeable else result
+    if isinstance(result, list):
+        return [detached(r, arguments) for r in result]
+    if isinstance(result, tuple):
+        return tuple(detached(r, arguments) for r in result)
+    return result

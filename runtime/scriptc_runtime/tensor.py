@@ -1,0 +1,351 @@
+"""The user's array: numpy memory with torch's names, on the tape where a gradient is wanted."""
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from scriptc.errors import CallError, diagnostic
+from scriptc.ir.expressions import Operators
+from scriptc.ir.registry import REGISTRY, OpDef, TensorType
+from scriptc.ir.types import DTYPES, DType, dtype_of, float32
+from scriptc_runtime import tape
+
+
+class Tensor(Operators):
+    """An n-dimensional array of one dtype.
+
+    `data` is anything numpy takes; arrays are shared, not copied. Operators and the methods named like ops of the
+    registry compute at once; `requires_grad` ones are recorded for `backward()`.
+    """
+
+    __slots__ = ("__weakref__", "_array", "_grad", "_index", "_node", "_requires_grad", "_retains_grad", "name")
+    __array_priority__ = 1000  # numpy leaves `array + tensor` to us
+
+    def __init__(self, data: Any, *, dtype: DType | str | None = None, requires_grad: bool = False, name: str = "") -> None:
+        array = _as_array(data)
+        wanted = DTYPES[dtype] if isinstance(dtype, str) else dtype
+        if wanted is None and not isinstance(data, np.ndarray | np.generic | Tensor) and array.dtype == np.float64:
+            wanted = float32  # Python floats make float32 tensors, as in torch
+        self._array: np.ndarray = array if wanted is None else array.astype(wanted.numpy, copy=False)
+        self._grad: Tensor | None = None
+        self._node: tape.Node | None = None
+        self._index = 0
+        self._requires_grad = requires_grad
+        self._retains_grad = False
+        self.name = name
+
+    # What it is.
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._array.shape
+
+    @property
+    def dtype(self) -> DType:
+        return dtype_of(self._array)
+
+    @property
+    def ndim(self) -> int:
+        return self._array.ndim
+
+    @property
+    def device(self) -> str:
+        return "cpu"
+
+    @property
+    def type(self) -> TensorType:
+        return TensorType(self.dtype, self.shape)
+
+    @property
+    def T(self) -> Tensor:
+        return self.permute(*reversed(range(self.ndim)))
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return self._array.ndim
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one dimension."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return int(self._array.size)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a 0-d tensor")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    # Its content.
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory, off the tape."""
+        return Tensor(self._array)
+
+    def numpy(self) -> np.ndarray:
+        """The array itself, not a copy."""
+        return self._array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if dtype is not None and np.dtype(dtype) != self._array.dtype:
+            return self._array.astype(dtype)
+        return self._array.copy() if copy else self._array
+
+    def __dlpack__(self, **arguments: Any) -> Any:
+        return self._array.__dlpack__(**arguments)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._array.__dlpack_device__()
+
+    def item(self) -> Any:
+        """The only element as a Python number. ValueError if there are several."""
+        if self._array.size != 1:
+            raise ValueError(f"item() needs a tensor of one element, found shape {list(self.shape)}")
+        return self._array.item()
+
+    def tolist(self) -> Any:
+        """Nested Python lists."""
+        return self._array.tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __index__(self) -> int:
+        return int(self.item())
+
+    def __repr__(self) -> str:
+        body = np.array2string(self._array, separator=", ", prefix="tensor(")
+        shown = "" if self.dtype is float32 else f", dtype={self.dtype}"
+        return f"tensor({body}{shown}{', requires_grad=True' if self.requires_grad else ''})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
+    # Gradients.
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, value: bool = True) -> Tensor:
+        """Ask for a gradient. RuntimeError for integers, which have none."""
+        if value and not (self.dtype.is_floating_point or self.dtype.is_complex):
+            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+        self._requires_grad = value
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        return self._node is None
+
+    @property
+    def grad(self) -> Tensor | None:
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        self._grad = None if value is None else value if isinstance(value, Tensor) else Tensor(value)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this intermediate result too."""
+        self._retains_grad = True
+
+    def backward(self, gradient: Any = None, retain_graph: bool = False) -> None:
+        """Add d(self)/d(leaf) to `.grad` of every leaf. CallError R0117 if self has several elements and no gradient is given."""
+        if gradient is None:
+            if self._array.size != 1:
+                raise CallError(diagnostic("R0117", shape=list(self.shape)))
+            start = np.ones(self.shape, self._array.dtype)
+        else:
+            start = np.asarray(gradient, self._array.dtype)
+            if start.shape != self.shape:
+                raise CallError(diagnostic("R0120", message=f"gradient has shape {list(start.shape)}, expected {list(self.shape)}"))
+        tape.backward(self, start, retain_graph)
+
+    def detach(self) -> Tensor:
+        """The same memory, off the tape."""
+        return Tensor(self._array)
+
+    def clone(self) -> Tensor:
+        """A copy, on the tape."""
+        return self._apply("mul", self, 1) if self.requires_grad and tape.is_grad_enabled() else Tensor(self._array.copy())
+
+    def _accumulate(self, value: np.ndarray) -> None:
+        """Add a gradient that arrived."""
+        value = np.asarray(value).reshape(self.shape)
+        if self._grad is None:
+            self._grad = Tensor(value.copy())
+        else:
+            np.add(self._grad._array, value, out=self._grad._array)
+
+    def _writable(self) -> np.ndarray:
+        """The array, replaced by a copy first if it is read-only (mapped from an archive)."""
+        if not self._array.flags.writeable:
+            self._array = self._array.copy()
+        return self._array
+
+    def copy_(self, source: Any) -> Tensor:
+        """Overwrite the elements in place."""
+        np.copyto(self._writable(), _as_array(source), casting="same_kind")
+        return self
+
+    def zero_(self) -> Tensor:
+        """Fill with zeros in place."""
+        self._writable()[...] = 0
+        return self
+
+    # Operations.
+
+    def __apply_op__(self, definition: OpDef, arguments: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
+        from scriptc_runtime.eager import apply
+
+        return apply(definition, arguments, attributes)
+
+    def __getattr__(self, name: str) -> Any:
+        definition = REGISTRY.get(name)
+        if definition is None or not definition.operands or name.startswith("_"):
+            raise AttributeError(f"Tensor has no attribute {name!r}")
+
+        def method(*arguments: Any, **attributes: Any) -> Any:
+            return self.__apply_op__(definition, (self, *arguments), attributes)
+        return method
+
+    def to(self, dtype: DType | str) -> Tensor:
+        """This tensor in another dtype; itself if it has it already. `'cpu'` is accepted as where it is."""
+        if dtype == "cpu":
+            return self
+        if isinstance(dtype, str):
+            if dtype not in DTYPES:
+                raise CallError(diagnostic("R0114", device=dtype, reason="this build runs on the CPU"))
+            dtype = DTYPES[dtype]
+        return self if dtype is self.dtype else self._apply("cast", self, dtype=dtype)
+
+    def float(self) -> Tensor:
+        return self.to(float32)
+
+    def long(self) -> Tensor:
+        return self.to("int64")
+
+    def cpu(self) -> Tensor:
+        return self
+
+    def sum(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
+        return self._apply("sum", self, dims=_dims(dim), keepdim=keepdim)
+
+    def mean(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
+        return self._apply("mean", self, dims=_dims(dim), keepdim=keepdim)
+
+    def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        return self._apply("argmax", self, dim=dim, keepdim=keepdim)
+
+    def softmax(self, dim: int) -> Tensor:
+        return self._apply("softmax", self, dim=dim)
+
+    def reshape(self, *sizes: Any) -> Tensor:
+        return self._apply("reshape", self, *(sizes[0] if len(sizes) == 1 and isinstance(sizes[0], tuple | list) else sizes))
+
+    view = reshape
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+        rank = max(self.ndim, 1)
+        first, last = start_dim % rank, end_dim % rank
+        return self.reshape(*self.shape[:first], int(np.prod(self.shape[first:last + 1])), *self.shape[last + 1:])
+
+    def permute(self, *dims: int) -> Tensor:
+        return self._apply("permute", self, dims=dims)
+
+    def transpose(self, first: int, second: int) -> Tensor:
+        order = list(range(self.ndim))
+        order[first], order[second] = order[second], order[first]
+        return self.permute(*order)
+
+    def unsqueeze(self, dim: int) -> Tensor:
+        return self._apply("unsqueeze", self, dim=dim)
+
+    def __eq__(self, other: object) -> Any:
+        return self._apply("eq", self, other)
+
+    def __ne__(self, other: object) -> Any:
+        return self._apply("ne", self, other)
+
+    __hash__ = object.__hash__
+
+    def __getitem__(self, key: Any) -> Tensor:
+        """Ints, slices, None, `...` and index tensors, as in torch."""
+        parts = list(key) if isinstance(key, tuple) else [key]
+        used = sum(p is not None and p is not Ellipsis for p in parts)
+        if Ellipsis in [p for p in parts if not isinstance(p, Tensor | np.ndarray)]:
+            place = next(i for i, p in enumerate(parts) if p is Ellipsis)
+            parts[place:place + 1] = [slice(None)] * (self.ndim - used + 0)
+        result: Any = self
+        dim = 0
+        indices: list[Any] = []
+        for part in parts:
+            if part is None:
+                result = result.unsqueeze(dim)
+                dim += 1
+            elif isinstance(part, slice):
+                step = 1 if part.step is None else part.step
+                if part != slice(None):
+                    stop = result.shape[dim] if part.stop is None else part.stop
+                    result = result._apply("slice", result, part.start or 0, stop, step, dim=dim)
+                dim += 1
+            elif isinstance(part, Tensor | np.ndarray | list):
+                indices += [None] * (dim - len(indices)) + [Tensor(part)]
+                dim += 1
+            else:
+                result = result._apply("select", result, int(part), dim=dim)
+        return result._apply("index", result, *indices) if indices else result
+
+
+class Parameter(Tensor):
+    """A tensor that a module learns; it asks for a gradient unless told otherwise (torch.nn.Parameter)."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, requires_grad: bool = True, name: str = "") -> None:
+        super().__init__(data, requires_grad=requires_grad, name=name)
+
+
+def tensor(data: Any, dtype: DType | str | None = None, requires_grad: bool = False) -> Tensor:
+    """A new tensor with a copy of `data` (torch.tensor)."""
+    return Tensor(np.array(_as_array(data)) if isinstance(data, np.ndarray | Tensor) else data, dtype=dtype,
+                  requires_grad=requires_grad)
+
+
+def _as_array(data: Any) -> np.ndarray:
+    """`data` as an array of a dtype we have, shared where possible. TypeError if it is none."""
+    if isinstance(data, np.ndarray):
+        array = data
+    elif isinstance(data, Tensor):
+        array = data._array
+    elif hasattr(data, "__dlpack__") and not hasattr(data, "__array__"):
+        array = np.from_dlpack(data)
+    else:
+        array = np.asarray(data)
+    try:
+        dtype_of(array)
+    except KeyError:
+        raise TypeError(f"{type(data).__name__} of {array.dtype} is no tensor") from None
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _dims(dim: int | tuple[int, ...] | None) -> tuple[int, ...] | None:
+    return (dim,) if isinstance(dim, int) else dim

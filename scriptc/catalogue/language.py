@@ -1,0 +1,33 @@
+"""Error codes of the language: what the evaluator refuses, E02xx and E03xx."""
+from scriptc.catalogue.entry import Entry
+
+ENTRIES: dict[str, Entry] = {
+    "E0201": Entry("a budget is exceeded", "more than {limit} {what}"),
+    "E0202": Entry("construct not supported", "{construct} is not supported"),
+    "E0203": Entry("undefined name", "name {name!r} is not defined"),
+    "E0204": Entry("the source raises", "{exception}: {message}"),
+    "E0205": Entry("entry not found", "{name!r} is not defined in {file}", "name a class or factory of the file with --entry"),
+    "E0206": Entry("the entry is not a module", "--entry gives a {found}; expected an nn.Module or a function"),
+    "E0210": Entry("a value differs between two paths", "{what}"),
+    "E0211": Entry("needs a value known at compile time", "{what} is not supported",
+                   "make the value known when the model is compiled, or restructure the code"),
+    "E0220": Entry("name not available", "{what} is not available: {reason}",
+                   "add its package with --path, or avoid the code that uses it"),
+    "E0221": Entry("module not found", "module {name!r} was not found"),
+    "E0222": Entry("not implemented in the library", "{name} is not implemented"),
+    "E0230": Entry("bad --entry", "--entry {text!r}: {reason}"),
+    "E0231": Entry("bad --input", "--input {text!r}: {reason}",
+                   "write NAME:DTYPE[DIM,...], for example 'x:float32[N,3,224,224]', or NAME=LITERAL"),
+    "E0232": Entry("no such argument", "--input names {name!r}, which {method} does not take",
+                   "its arguments are {known}"),
+    "E0233": Entry("no such method", "the model has no method {name!r}"),
+    "E0250": Entry("ambiguous in-place target", "{what} on a tensor that may be one of two: it was assigned in a branch",
+                   "write x = x + 1 instead of x += 1, or clone() it first"),
+    "E0251": Entry("in-place through this view", "writing through {view} is not supported", "clone() the tensor first"),
+    "E0252": Entry("a loop does not settle", "the values this loop carries never reach one type: {what}"),
+    "E0253": Entry("rank needed", "{what} needs a tensor of known rank"),
+    "E0254": Entry("in-place changes the type", "{what}"),
+    "E0260": Entry("result cannot be returned", "{method} returns {found}, which an archive cannot hold",
+                   "return tensors, numbers, strings, None, or tuples, lists, dicts and dataclasses of them"),
+    "E0261": Entry("changed attribute", "{method} changes self.{name}, and reads it before: {found} is no tensor or number"),
+}

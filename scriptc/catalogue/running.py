@@ -1,0 +1,38 @@
+"""Error codes of calling and running a loaded model, R01xx."""
+from scriptc.catalogue.entry import Entry
+
+ENTRIES: dict[str, Entry] = {
+    "R0101": Entry("missing argument", "{method}() needs argument {name!r}", "{method}({signature})"),
+    "R0102": Entry("unexpected argument", "{method}() takes no argument {name!r}", "{method}({signature})"),
+    "R0103": Entry("too many arguments", "{method}() takes {expected} arguments, found {found}", "{method}({signature})"),
+    "R0104": Entry("argument of the wrong kind", "argument {name!r} of {method}() must be {expected}, found {found}"),
+    "R0105": Entry("argument of the wrong dtype", "argument {name!r} of {method}() must be {expected}, found {found}",
+                   "convert it, for example with numpy: {name}.astype('{dtype}')"),
+    "R0106": Entry("argument of the wrong rank", "argument {name!r} of {method}() must have shape {expected}, found {found}"),
+    "R0107": Entry("argument of the wrong size",
+                   "argument {name!r} of {method}() must have shape {expected}, found {found}: dimension {dim}",
+                   "the size was fixed when the model was compiled; compile with --input '{name}:{relaxed}' to let it vary"),
+    "R0108": Entry("sizes disagree", "size {symbol} is {first} in argument {where!r} of {method}() but {second} in {name!r}"),
+    "R0109": Entry("argument was fixed", "argument {name!r} of {method}() was fixed to {expected} when the model was "
+                   "compiled, found {found}", "compile the model again without a value for {name!r}, or leave it out"),
+    "R0110": Entry("operator without implementation", "the operator {op} has no implementation on this device"),
+    "R0111": Entry("loop budget exceeded", "a loop ran more than {limit} turns"),
+    "R0112": Entry("no such method", "the model has no method {method!r}", "its methods are {known}"),
+    "R0113": Entry("mode not compiled", "{method}() was not compiled for {mode} mode", "compiled: {known}"),
+    "R0114": Entry("device not available", "device {device!r} is not available: {reason}", "use device='cpu'"),
+    "R0115": Entry("state_dict does not fit", "the state_dict does not fit the model: {problems}"),
+    "R0116": Entry("not differentiable", "{what} has no gradient: {reason}"),
+    "R0117": Entry("backward needs a scalar", "backward() without a gradient needs a tensor of one element, found shape {shape}",
+                   "reduce it first, for example with .mean(), or pass gradient="),
+    "R0118": Entry("nothing to differentiate", "this tensor does not depend on anything that requires a gradient",
+                   "call the model in train() mode outside no_grad(), with parameters that require gradients"),
+    "R0119": Entry("graph used twice", "backward() ran already through {what}, and its saved values are gone",
+                   "pass retain_graph=True to the first backward()"),
+    "R0120": Entry("inputs do not fit the program", "{message}"),
+    "R0121": Entry("array cannot be written", "argument {name!r} of {method}() is changed in place, but the array is read-only",
+                   "pass a writable copy"),
+    "R0122": Entry("not an array", "argument {name!r} of {method}() is not an array of numbers: {found}"),
+    "R0130": Entry("bad optimizer argument", "{optimizer}: {what} must be {expected}, found {found}"),
+    "R0131": Entry("no parameters", "{optimizer} got no parameters", "freeze fewer parameters, or pass model.parameters()"),
+    "R0132": Entry("optimizer state does not fit", "the optimizer's state_dict does not fit its parameters: {problem}"),
+}

@@ -1,0 +1,5 @@
+"""Error codes of the weights range."""
+from scriptc.catalogue.entry import Entry
+
+ENTRIES: dict[str, Entry] = {
+}

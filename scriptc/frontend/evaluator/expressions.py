@@ -1,0 +1,372 @@
+"""Expressions: one function per kind of node."""
+from __future__ import annotations
+
+from typing import Any
+
+from scriptc.frontend.evaluator.calls import call
+from scriptc.frontend.evaluator.core import Evaluator, expression
+from scriptc.frontend.evaluator.joins import branch
+from scriptc.frontend.evaluator.objects import get_attribute
+from scriptc.frontend.evaluator.operators import binary, compare, hashable, truthy, unary
+from scriptc.frontend.values import (
+    MISSING,
+    Builtin,
+    Conflict,
+    Dynamic,
+    Frame,
+    Function,
+    Instance,
+    Iterating,
+    PyDict,
+    PyList,
+    PySet,
+    Super,
+)
+
+
+@expression("Name")
+def name(ev: Evaluator, node: Any, frame: Frame) -> Any:
+    value = lookup(ev, node.id, frame)
+    if value is MISSING:
+        ev.at(node)
+        undefined_name(ev, node.id, frame)
+    if isinstance(value, Conflict):
+        ev.at(node)
+        ev.error("E0210", what=value.reason)
+    return value
+
+
+def lookup(ev: Evaluator, identifier: str, frame: Frame) -> Any:
+    """The value a name has here, or MISSING: locals, enclosing functions, the module, builtins."""
+    scope: Frame | None = frame
+    first = True
+    while scope is not None and scope.kind != "module":
+        if identifier in scope.nonlocals:
+            return scope.nonlocals[identifier].slots.get(identifier, MISSING)
+        if identifier in scope.slots and (first or scope.kind != "class"):
+            return scope.slots[identifier]
+        first = False
+        scope = scope.parent
+    return ev.importer.global_name(ev, frame.globals, identifier)
+
+
+def undefined_name(ev: Evaluator, identifier: str, frame: Frame) -> None:
+    from difflib import get_close_matches
+
+    known = [*frame.slots, *frame.globals.slots, *ev.importer.builtin_names()]
+    near = get_close_matches(identifier, [k for k in known if isinstance(k, str) and not k.startswith("%")], 1)
+    if ev.recording or near:
+        ev.error("E0203", name=identifier, hint=f"did you mean {near[0]!r}?" if near else None)
+    ev.throw("NameError", f"name '{identifier}' is not defined")
+
+
+@expression("Attribute")
+def attribute(ev: Evaluator, node: Any, frame: Frame) -> Any:
+    value = ev.eval(node.value, frame)
+    ev.stack[-1].node = node
+    return get_attribute(ev, value, node.attr)
+
+
+@expression("Call")
+def call_expression(ev: Evaluator, node: Any, frame: Frame) -> Any:
+    function = ev.eval(node.func, frame)
+    if isinstance(function, Builtin) and function.name == "super" and not node.args:
+        return zero_argument_super(ev, node, frame)
+    if isinstance(function, Builtin) and function.name in ("locals", "globals", "vars", "dir") and not node.args:
+        return PyDict({k: v for k, v in (frame if function.name != "globals" else frame.globals).slots.items()
+                       if isinstance(k, str) and not k.startswith("%")})
+    arguments: list[Any] = []
+    for argument in node.args:
+        if argument.__class__.__name__ == "Starred":
+            from scriptc.frontend.pylib.iteration import items_of
+
+            ev.at(argument)
+            arguments += items_of(ev, ev.eval(argument.value, frame))
+        else:
+            arguments.append(ev.eval(argument, frame))
+    keywords: dict[str, Any] = {}
+    for keyword in node.keywords:
+        value = ev.eval(keyword.value, frame)
+        if keyword.arg is None:
+            ev.at(node)
+            keywords.update(mapping_items(ev, value))
+        elif keyword.arg in keywords:
+            ev.throw("TypeError", f"got multiple values for keyword argument '{keyword.arg}'")
+        else:
+            keywords[keyword.arg] = value
+    ev.stack[-1].node = node
+    return call(ev, function, arguments, keywords)
+
+
+def mapping_items(ev: Evaluator, value: Any) -> dict[str, Any]:
+    """The entries of `**value`."""
+    if isinstance(value, Instance) and isinstance(value.native, PyDict):
+        value = value.native
+    if isinstance(value, PyDict):
+        for key in value.content:
+            if not isinstance(key, str):
+                ev.throw("TypeError", "keywords must be strings")
+        return value.content
+    if isinstance(value, Instance):
+        from scriptc.frontend.evaluator.calls import call_method
+        from scriptc.frontend.evaluator.subscripts import get_item
+        from scriptc.frontend.pylib.iteration import items_of
+
+        return {k: get_item(ev, value, k) for k in items_of(ev, call_method(ev, value, "keys"))}
+    return ev.throw("TypeError", "argument after ** must be a mapping")
+
+
+def zero_argument_super(ev: Evaluator, node: Any, frame: Frame) -> Super:
+    scope: Frame | None = frame
+    while scope is not None and ("%class" not in scope.slots or scope.kind != "function"):
+        scope = scope.parent
+    cls = scope.slots["%class"] if scope is not None else None
+    holder: Frame | None = frame
+    while holder is not None and holder is not scope and "%self" not in holder.slots:
+        holder = holder.parent
+    if cls is None or scope is None:
+        ev.at(node)
+        return ev.throw("RuntimeError", "super(): no arguments")
+    owner = scope.slots["%self"]
+    return Super(cls, owner.cls if hasattr(owner, "cls") and owner.cls is not None else owner, owner)
+
+
+@expression("BinOp")
+def binary_expression(ev: Evaluator, node: Any, frame: Frame) -> Any:
+    left = ev.eval(node.left, frame)
+    right = ev.eval(node.right, frame)
+    ev.stack[-1].node = node
+    return binary(ev, node.op.__class__.__name__, left, right)
+
+
+@expression("UnaryOp")
+def unary_expression(ev: Evaluator, node: Any, frame: Frame) -> Any:
+    value = ev.eval(node.operand, frame)
+    ev.stack[-1].node = node
+    return unary(ev, node.op.__class__.__name__, value)
+
+
+@expression("BoolOp")
+def bool_expression(ev: Evaluator, node: Any, frame: Frame) -> Any:
+    is_and = node.op.__class__.__name__ == "And"
+
+    def step(index: int) -> Any:
+        value = ev.eval(node.values[index], frame)
+        if index == len(node.values) - 1:
+            return value
+        ev.stack[-1].node = node.values[index]
+        truth = truthy(ev, value)
+        if not isinstance(truth, Dynamic):
+            return step(index + 1) if truth == is_and else value
+        if is_and:
+            return branch(ev, truth, lambda: step(index + 1), lambda: value)
+        return branch(ev, truth, lambda: value, lambda: step(index + 1))
+    return step(0)
+
+
+@expression("Compare")
+def compare_expression(ev: Evaluator, node: Any, frame: Frame) -> Any:
+    left = ev.eval(node.left, frame)
+
+    def step(index: int, left: Any) -> Any:
+        right = ev.eval(node.comparators[index], frame)
+        ev.stack[-1].node = node
+        result = compare(ev, node.ops[index].__class__.__name__, left, right)
+        if index == len(node.ops) - 1:
+            return result
+        truth = truthy(ev, result)
+        if not isinstance(truth, Dynamic):
+            return step(index + 1, right) if truth else result
+        return branch(ev, truth, lambda: step(index + 1, right), lambda: result)
+    return step(0, left)
+
+
+@expression("IfExp")
+def conditional_expression(ev: Evaluator, node: Any, frame: Frame) -> Any:
+    test = ev.eval(node.test, frame)
+    ev.stack[-1].node = node.test
+    condition = truthy(ev, test)
+    return branch(ev, condition, lambda: ev.eval(node.body, frame), lambda: ev.eval(node.orelse, frame))
+
+
+@expression("Lambda")
+def lambda_expression(ev: Evaluator, node: Any, frame: Frame) -> Function:
+    defaults, keyword_defaults = evaluate_defaults(ev, node.args, frame)
+    return Function(node, "<lambda>", "<lambda>", frame, defaults, keyword_defaults)
+
+
+def evaluate_defaults(ev: Evaluator, arguments: Any, frame: Frame) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The default values of a function's parameters: (positional, keyword-only)."""
+    defaults = tuple(ev.eval(d, frame) for d in arguments.defaults)
+    keyword_defaults = {a.arg: ev.eval(d, frame) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+                        if d is not None}
+    return defaults, keyword_defaults
+
+
+def elements(ev: Evaluator, nodes: list[Any], frame: Frame) -> list[Any]:
+    """The values of a display, starred parts spread."""
+    values: list[Any] = []
+    for node in nodes:
+        if node.__class__.__name__ == "Starred":
+            from scriptc.frontend.pylib.iteration import items_of
+
+            values += items_of(ev, ev.eval(node.value, frame))
+        else:
+            values.append(ev.eval(node, frame))
+    return values
+
+
+@expression("List")
+def list_expression(ev: Evaluator, node: Any, frame: Frame) -> PyList:
+    return PyList(elements(ev, node.elts, frame))
+
+
+@expression("Tuple")
+def tuple_expression(ev: Evaluator, node: Any, frame: Frame) -> tuple[Any, ...]:
+    return tuple(elements(ev, node.elts, frame))
+
+
+@expression("Set")
+def set_expression(ev: Evaluator, node: Any, frame: Frame) -> PySet:
+    return PySet([hashable(ev, v) for v in elements(ev, node.elts, frame)])
+
+
+@expression("Dict")
+def dict_expression(ev: Evaluator, node: Any, frame: Frame) -> PyDict:
+    content: dict[Any, Any] = {}
+    for key, value in zip(node.keys, node.values, strict=True):
+        if key is None:
+            entries = ev.eval(value, frame)
+            inner = entries.native if isinstance(entries, Instance) and isinstance(entries.native, PyDict) else entries
+            content.update(inner.content if isinstance(inner, PyDict) else mapping_items(ev, inner))
+        else:
+            name_ = ev.eval(key, frame)
+            ev.at(key)
+            content[hashable(ev, name_)] = ev.eval(value, frame)
+    return PyDict(content)
+
+
+@expression("Starred")
+def starred_expression(ev: Evaluator, node: Any, frame: Frame) -> Any:
+    ev.at(node)
+    return ev.error("E0202", construct="a starred expression here")
+
+
+@expression("NamedExpr")
+def named_expression(ev: Evaluator, node: Any, frame: Frame) -> Any:
+    from scriptc.frontend.evaluator.statements import assign
+
+    value = ev.eval(node.value, frame)
+    target = frame
+    while target.kind == "comprehension" and target.parent is not None:
+        target = target.parent
+    assign(ev, node.target, value, target)
+    return value
+
+
+@expression("Subscript")
+def subscript_expression(ev: Evaluator, node: Any, frame: Frame) -> Any:
+    from scriptc.frontend.evaluator.subscripts import get_item
+
+    value = ev.eval(node.value, frame)
+    index = ev.eval(node.slice, frame)
+    ev.stack[-1].node = node
+    return get_item(ev, value, index)
+
+
+@expression("Slice")
+def slice_expression(ev: Evaluator, node: Any, frame: Frame) -> slice:
+    parts = [None if part is None else ev.eval(part, frame) for part in (node.lower, node.upper, node.step)]
+    return slice(*parts)
+
+
+@expression("JoinedStr")
+def joined_string(ev: Evaluator, node: Any, frame: Frame) -> Any:
+    from scriptc.frontend.pylib.formatting import joined
+
+    return joined(ev, [part if part.__class__.__name__ == "Constant" else (part, frame) for part in node.values])
+
+
+@expression("ListComp", "SetComp", "GeneratorExp", "DictComp")
+def comprehension(ev: Evaluator, node: Any, frame: Frame) -> Any:
+    kind = node.__class__.__name__
+    inner = Frame(frame.source, frame, frame.globals, "comprehension", frame.function)
+    out: list[Any] = []
+    if kind == "DictComp":
+        emit = lambda: out.append((hashable(ev, ev.eval(node.key, inner)), ev.eval(node.value, inner)))  # noqa: E731
+    else:
+        emit = lambda: out.append(ev.eval(node.elt, inner))  # noqa: E731
+    dynamic = generate(ev, node, node.generators, 0, inner, emit, out)
+    if dynamic is not None:
+        return dynamic
+    if kind == "ListComp":
+        return PyList(out)
+    if kind == "SetComp":
+        return PySet([hashable(ev, v) for v in out])
+    return PyDict(dict(out)) if kind == "DictComp" else Iterating(out)
+
+
+def generate(ev: Evaluator, node: Any, generators: list[Any], level: int, inner: Frame, emit: Any, out: list[Any]) -> Any:
+    """Run the clauses of a comprehension from `level` on; a dynamic source makes the whole a dynamic list."""
+    from scriptc.frontend.evaluator.statements import assign
+    from scriptc.frontend.pylib.iteration import Counted, iterate
+
+    if level == len(generators):
+        emit()
+        return None
+    clause = generators[level]
+    ev.at(clause.iter)
+    source = iterate(ev, ev.eval(clause.iter, inner if level else inner.parent or inner))
+    if isinstance(source, Counted):
+        return dynamic_comprehension(ev, node, clause, source, inner, len(generators))
+    for item in source:
+        assign(ev, clause.target, item, inner)
+        keep = True
+        for condition in clause.ifs:
+            ev.at(condition)
+            keep = truthy(ev, ev.eval(condition, inner))
+            if isinstance(keep, Dynamic):
+                ev.error("E0211", what="a comprehension's condition that is only known at run time")
+            if not keep:
+                break
+        if keep:
+            result = generate(ev, node, generators, level + 1, inner, emit, out)
+            if result is not None:
+                ev.error("E0211", what="a nested comprehension over a sequence of unknown length")
+    return None
+
+
+def dynamic_comprehension(ev: Evaluator, node: Any, clause: Any, source: Any, inner: Frame, levels: int) -> Any:
+    """[f(x) for x in xs] where the length of xs is only known at run time: a loop that appends."""
+    from scriptc.frontend.evaluator.control import Rest
+    from scriptc.frontend.evaluator.loops import dynamic_loop
+    from scriptc.frontend.evaluator.statements import assign
+    from scriptc.frontend.pylib.lists import append
+
+    if levels > 1 or clause.ifs or node.__class__.__name__ not in ("ListComp", "GeneratorExp"):
+        ev.error("E0211", what="a comprehension with conditions over a sequence of unknown length")
+    result = PyList([])
+
+    def body(index: Dynamic) -> bool:
+        assign(ev, clause.target, source.item(index), inner)
+        append(ev, result, ev.eval(node.elt, inner))
+        return True
+    root = Rest(ev, None, None, "return")
+    dynamic_loop(ev, source.count, True, body, lambda: True, inner, root)
+    return result
+
+
+@expression("Yield", "YieldFrom")
+def yield_expression(ev: Evaluator, node: Any, frame: Frame) -> None:
+    from scriptc.frontend.pylib.iteration import items_of
+
+    scope = frame
+    while "%yielded" not in scope.slots and scope.parent is not None:
+        scope = scope.parent
+    if node.__class__.__name__ == "Yield":
+        scope.slots["%yielded"].append(None if node.value is None else ev.eval(node.value, frame))
+    else:
+        scope.slots["%yielded"].extend(items_of(ev, ev.eval(node.value, frame)))
+
+
+__all__ = ["evaluate_defaults", "lookup"]

@@ -1,0 +1,392 @@
+"""Methods of the builtin types: one table per type, bound on first use."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from scriptc.frontend.evaluator.core import Evaluator
+from scriptc.frontend.values import Builtin, ClassMethod, Dynamic, Instance, PyDict, PyList, PySet, StaticMethod
+
+METHODS: dict[str, dict[str, Any]] = {}
+MISSING_DEFAULT = object()
+
+
+def method(kind: str, *names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register `function(evaluator, self, *arguments, **keywords)` as a method of the builtin type `kind`."""
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        def invoke(ev: Evaluator, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+            first = arguments[0]
+            target = first.native if isinstance(first, Instance) and first.native is not None else first
+            try:
+                return function(ev, target, *arguments[1:], **keywords)
+            except TypeError as error:
+                if "argument" in str(error) and function.__name__ in str(error):
+                    return ev.throw("TypeError", str(error))
+                raise
+        for name in names or (function.__name__,):
+            METHODS.setdefault(kind, {})[name] = Builtin(name, invoke, as_method=True)
+        return function
+    return register
+
+
+# str: the host's own methods, over known strings.
+
+_STRING = ("upper lower capitalize title swapcase casefold strip lstrip rstrip split rsplit splitlines find rfind index rindex "
+           "count replace startswith endswith isdigit isalpha isalnum isupper islower isspace isdecimal isnumeric "
+           "isprintable istitle isidentifier isascii center ljust rjust zfill partition rpartition expandtabs "
+           "removeprefix removesuffix").split()
+
+
+def _string_method(name: str) -> None:
+    def call(ev: Evaluator, self: str, *arguments: Any, **keywords: Any) -> Any:
+        if any(isinstance(a, Dynamic) for a in (self, *arguments)):
+            ev.error("E0211", what=f"str.{name} of a string that is only known at run time")
+        try:
+            result = getattr(self, name)(*arguments, **keywords)
+        except (TypeError, ValueError) as error:
+            return ev.throw(type(error).__name__, str(error))
+        return PyList(result) if isinstance(result, list) else result
+    call.__name__ = name
+    method("str", name)(call)
+
+
+for _name in _STRING:
+    _string_method(_name)
+
+
+@method("str", "join")
+def string_join(ev: Evaluator, self: str, items: Any) -> Any:
+    from scriptc.frontend.pylib.iteration import items_of
+
+    parts = items_of(ev, items)
+    if any(isinstance(p, Dynamic) for p in parts):
+        return ev.op("scalar_format", *parts, pattern=self.replace("{", "{{").replace("}", "}}").join(["{}"] * len(parts)))
+    for index, part in enumerate(parts):
+        if not isinstance(part, str):
+            from scriptc.frontend.evaluator.operators import type_name
+
+            ev.throw("TypeError", f"sequence item {index}: expected str instance, {type_name(part)} found")
+    return self.join(parts)
+
+
+@method("str", "format")
+def string_format(ev: Evaluator, self: str, *arguments: Any, **keywords: Any) -> Any:
+    from scriptc.frontend.pylib.formatting import format_method
+
+    return format_method(ev, self, list(arguments), keywords)
+
+
+@method("str", "encode")
+def string_encode(ev: Evaluator, self: str, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+    return self.encode(encoding, errors)
+
+
+@method("bytes", "decode")
+def bytes_decode(ev: Evaluator, self: bytes, encoding: str = "utf-8", errors: str = "strict") -> str:
+    return self.decode(encoding, errors)
+
+
+# list
+
+@method("list")
+def append(ev: Evaluator, self: PyList, item: Any) -> None:
+    from scriptc.frontend.pylib import lists
+
+    lists.append(ev, self, item)
+
+
+@method("list")
+def extend(ev: Evaluator, self: PyList, items: Any) -> None:
+    from scriptc.frontend.pylib import lists
+
+    lists.extend(ev, self, items)
+
+
+@method("list", "pop")
+def list_pop(ev: Evaluator, self: PyList, index: Any = -1) -> Any:
+    from scriptc.frontend.pylib import lists
+
+    return lists.pop(ev, self, index)
+
+
+@method("list")
+def insert(ev: Evaluator, self: PyList, index: Any, item: Any) -> None:
+    from scriptc.frontend.pylib import lists
+
+    if lists.is_dynamic(self) or isinstance(index, Dynamic):
+        content = lists.as_dynamic(ev, self)
+        self.write("content", content)
+        self.write("content", lists.raw_list(ev, "list_insert", content, index, lists.item_value(ev, self, item)))
+    else:
+        self.change().insert(index, item)
+
+
+@method("list", "clear")
+def list_clear(ev: Evaluator, self: PyList) -> None:
+    self.write("content", [])
+
+
+@method("list", "copy")
+def list_copy(ev: Evaluator, self: PyList) -> PyList:
+    return PyList(self.content if isinstance(self.content, Dynamic) else list(self.content))
+
+
+@method("list")
+def reverse(ev: Evaluator, self: PyList) -> None:
+    from scriptc.frontend.pylib import lists
+
+    if lists.is_dynamic(self):
+        self.write("content", lists.raw_list(ev, "list_reverse", self.content))
+    else:
+        self.change().reverse()
+
+
+@method("list")
+def remove(ev: Evaluator, self: PyList, item: Any) -> None:
+    items = self.change()
+    del items[position(ev, items, item, "list.remove(x): x not in list")]
+
+
+@method("list", "index")
+def list_index(ev: Evaluator, self: PyList, item: Any) -> int:
+    return position(ev, self.content, item, "value is not in list")
+
+
+@method("tuple", "index")
+def tuple_index(ev: Evaluator, self: tuple[Any, ...], item: Any) -> int:
+    return position(ev, self, item, "tuple.index(x): x not in tuple")
+
+
+def position(ev: Evaluator, items: Any, item: Any, message: str) -> int:
+    from scriptc.frontend.evaluator.operators import compare, truthy
+
+    for index, candidate in enumerate(items):
+        if candidate is item or truthy(ev, compare(ev, "Eq", candidate, item)) is True:
+            return index
+    return ev.throw("ValueError", message)
+
+
+@method("list", "count")
+def list_count(ev: Evaluator, self: PyList, item: Any) -> int:
+    return occurrences(ev, self.content, item)
+
+
+@method("tuple", "count")
+def tuple_count(ev: Evaluator, self: tuple[Any, ...], item: Any) -> int:
+    return occurrences(ev, self, item)
+
+
+def occurrences(ev: Evaluator, items: Any, item: Any) -> int:
+    from scriptc.frontend.evaluator.operators import compare, truthy
+
+    return sum(1 for c in items if c is item or truthy(ev, compare(ev, "Eq", c, item)) is True)
+
+
+@method("list", "sort")
+def list_sort(ev: Evaluator, self: PyList, *, key: Any = None, reverse: bool = False) -> None:
+    self.write("content", sort_items(ev, list(self.content), key, reverse))
+
+
+def sort_items(ev: Evaluator, items: list[Any], key: Any, reverse: bool) -> list[Any]:
+    """The items in order; keys are compared as the language compares them."""
+    import functools
+
+    from scriptc.frontend.evaluator.calls import call
+    from scriptc.frontend.evaluator.operators import compare, truthy
+
+    keys = items if key is None else [call(ev, key, [item], {}) for item in items]
+
+    def order(a: int, b: int) -> int:
+        less = truthy(ev, compare(ev, "Lt", keys[a], keys[b]))
+        if isinstance(less, Dynamic):
+            ev.error("E0211", what="sorting values that are only known at run time")
+        return -1 if less else (1 if truthy(ev, compare(ev, "Lt", keys[b], keys[a])) else 0)
+    indices = sorted(range(len(items)), key=functools.cmp_to_key(order), reverse=bool(reverse))
+    return [items[i] for i in indices]
+
+
+# dict
+
+@method("dict", "get")
+def dict_get(ev: Evaluator, self: PyDict, key: Any, default: Any = None) -> Any:
+    from scriptc.frontend.evaluator.operators import hashable
+
+    return self.content.get(hashable(ev, key), default)
+
+
+@method("dict")
+def keys(ev: Evaluator, self: PyDict) -> PyList:
+    return PyList(list(self.content))
+
+
+@method("dict")
+def values(ev: Evaluator, self: PyDict) -> PyList:
+    return PyList(list(self.content.values()))
+
+
+@method("dict")
+def items(ev: Evaluator, self: PyDict) -> PyList:
+    return PyList(list(self.content.items()))
+
+
+@method("dict", "pop")
+def dict_pop(ev: Evaluator, self: PyDict, key: Any, default: Any = MISSING_DEFAULT) -> Any:
+    from scriptc.frontend.evaluator.operators import hashable
+
+    key = hashable(ev, key)
+    if key in self.content:
+        return self.change().pop(key)
+    return ev.throw("KeyError", repr(key)) if default is MISSING_DEFAULT else default
+
+
+@method("dict")
+def popitem(ev: Evaluator, self: PyDict, last: bool = True) -> Any:
+    if not self.content:
+        ev.throw("KeyError", "'popitem(): dictionary is empty'")
+    content = self.change()
+    key = list(content)[-1 if last else 0]
+    return key, content.pop(key)
+
+
+@method("dict")
+def setdefault(ev: Evaluator, self: PyDict, key: Any, default: Any = None) -> Any:
+    from scriptc.frontend.evaluator.operators import hashable
+
+    key = hashable(ev, key)
+    if key not in self.content:
+        self.change()[key] = default
+    return self.content[key]
+
+
+@method("dict", "update")
+def dict_update(ev: Evaluator, self: PyDict, *others: Any, **keywords: Any) -> None:
+    from scriptc.frontend.pylib.types import dict_entries
+
+    content = self.change()
+    for other in others:
+        content.update(dict_entries(ev, other))
+    content.update(keywords)
+
+
+@method("dict", "clear")
+def dict_clear(ev: Evaluator, self: PyDict) -> None:
+    self.change().clear()
+
+
+@method("dict", "copy")
+def dict_copy(ev: Evaluator, self: PyDict) -> PyDict:
+    return PyDict(dict(self.content), self.kind, self.factory)
+
+
+@method("OrderedDict")
+def move_to_end(ev: Evaluator, self: PyDict, key: Any, last: bool = True) -> None:
+    content = self.change()
+    value = content.pop(key)
+    if last:
+        content[key] = value
+    else:
+        rest = dict(content)
+        content.clear()
+        content[key] = value
+        content.update(rest)
+
+
+def _fromkeys(ev: Evaluator, arguments: list[Any], keywords: dict[str, Any]) -> PyDict:
+    from scriptc.frontend.pylib.iteration import items_of
+
+    value = arguments[2] if len(arguments) > 2 else None
+    return PyDict(dict.fromkeys(items_of(ev, arguments[1]), value))
+
+
+METHODS["dict"]["fromkeys"] = ClassMethod(Builtin("fromkeys", _fromkeys))
+METHODS["str"]["maketrans"] = StaticMethod(Builtin("maketrans", lambda ev, a, k: PyDict(str.maketrans(*a))))
+
+
+# set
+
+@method("set")
+def add(ev: Evaluator, self: PySet, item: Any) -> None:
+    from scriptc.frontend.evaluator.operators import hashable
+
+    self.change()[hashable(ev, item)] = None
+
+
+@method("set")
+def discard(ev: Evaluator, self: PySet, item: Any) -> None:
+    self.change().pop(item, None)
+
+
+@method("set", "remove")
+def set_remove(ev: Evaluator, self: PySet, item: Any) -> None:
+    if item not in self.content:
+        ev.throw("KeyError", repr(item))
+    del self.change()[item]
+
+
+@method("set", "update")
+def set_update(ev: Evaluator, self: PySet, *others: Any) -> None:
+    from scriptc.frontend.pylib.iteration import items_of
+
+    for other in others:
+        self.change().update(dict.fromkeys(items_of(ev, other)))
+
+
+def _set_algebra(name: str, keep: Callable[[Any, Any], list[Any]]) -> None:
+    def call(ev: Evaluator, self: PySet, *others: Any) -> Any:
+        from scriptc.frontend.pylib.iteration import items_of
+
+        result = list(self.content)
+        for other in others:
+            result = keep(result, items_of(ev, other))
+        return PySet(result, self.frozen)
+    call.__name__ = name
+    for kind in ("set", "frozenset"):
+        method(kind, name)(call)
+
+
+_set_algebra("union", lambda a, b: [*a, *b])
+_set_algebra("intersection", lambda a, b: [x for x in a if x in b])
+_set_algebra("difference", lambda a, b: [x for x in a if x not in b])
+_set_algebra("symmetric_difference", lambda a, b: [*(x for x in a if x not in b), *(x for x in b if x not in a)])
+
+
+@method("set")
+def issubset(ev: Evaluator, self: PySet, other: Any) -> bool:
+    from scriptc.frontend.pylib.iteration import items_of
+
+    return set(self.content) <= set(items_of(ev, other))
+
+
+@method("set", "copy")
+def set_copy(ev: Evaluator, self: PySet) -> PySet:
+    return PySet(self.content, self.frozen)
+
+
+# numbers and torch.Size
+
+@method("Size")
+def numel(ev: Evaluator, self: Any) -> Any:
+    from scriptc.frontend.evaluator.operators import binary
+
+    total: Any = 1
+    for size in self:
+        total = binary(ev, "Mult", total, size)
+    return total
+
+
+@method("float")
+def is_integer(ev: Evaluator, self: Any) -> Any:
+    if isinstance(self, Dynamic):
+        return ev.op("scalar_eq", ev.op("scalar_math", self, function="floor"), self)
+    return self.is_integer()
+
+
+@method("int")
+def bit_length(ev: Evaluator, self: int) -> int:
+    return self.bit_length()
+
+
+METHODS["float"]["hex"] = Builtin("hex", lambda ev, a, k: a[0].hex(), as_method=True)
+METHODS["Counter"] = {
+    "most_common": Builtin("most_common", lambda ev, a, k: PyList(
+        sorted(a[0].content.items(), key=lambda e: -e[1])[: a[1] if len(a) > 1 else None]), as_method=True)}

@@ -1,0 +1,79 @@
+"""dtypes, constants and limits: the names of `torch` that are values."""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from scriptc.frontend.evaluator.core import Evaluator
+from scriptc.frontend.pylib.builtin_classes import builtin_class
+from scriptc.frontend.torchlib.bindings.promotion import default_dtype, promote_dtypes, result_dtype
+from scriptc.frontend.torchlib.bindings.register import torch_function
+from scriptc.frontend.values import Class, Instance, TypeForm
+from scriptc.ir.types import DTYPES, DType
+
+_ALIASES = {"float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32", "short": "int16",
+            "cfloat": "complex64", "cdouble": "complex128"}
+_TENSORS = ("FloatTensor", "DoubleTensor", "HalfTensor", "BFloat16Tensor", "LongTensor", "IntTensor", "ShortTensor", "ByteTensor", "BoolTensor")
+
+
+def named_values() -> dict[str, Any]:
+    """Names of `torch` that are dtypes, classes or constants."""
+    names: dict[str, Any] = dict(DTYPES)
+    names.update({alias: DTYPES[name] for alias, name in _ALIASES.items()})
+    names.update(pi=math.pi, e=math.e, inf=math.inf, nan=math.nan, Size=builtin_class("Size"), dtype=builtin_class("dtype"),
+                 device=builtin_class("device"), strided=TypeForm("strided"), contiguous_format=TypeForm("contiguous_format"),
+                 channels_last=TypeForm("channels_last"), preserve_format=TypeForm("preserve_format"),
+                 memory_format=TypeForm("memory_format"), layout=TypeForm("layout"), Generator=TypeForm("Generator"),
+                 SymInt=builtin_class("int"), __version__="2.13.0")
+    names.update({name: Class(name, (builtin_class("object"),), {}, "torch") for name in _TENSORS})
+    return names
+
+
+def _limits(kind: str, dtype: DType) -> Instance:
+    made = Instance(Class(kind, (builtin_class("object"),), {}, "torch"))
+    if kind == "finfo":
+        if dtype.name == "bfloat16":
+            import ml_dtypes
+
+            info: Any = ml_dtypes.finfo(dtype.numpy)
+        else:
+            info = np.finfo(dtype.numpy)
+        made.slots.update(min=float(info.min), max=float(info.max), eps=float(info.eps), tiny=float(info.tiny),
+                          smallest_normal=float(info.tiny), resolution=float(info.resolution), bits=dtype.itemsize * 8)
+    else:
+        whole = np.iinfo(dtype.numpy)
+        made.slots.update(min=int(whole.min), max=int(whole.max), bits=dtype.itemsize * 8)
+    made.slots["dtype"] = dtype.name
+    return made
+
+
+@torch_function("finfo")
+def finfo(ev: Evaluator, dtype: Any = None) -> Instance:
+    return _limits("finfo", dtype or default_dtype(ev))
+
+
+@torch_function("iinfo")
+def iinfo(ev: Evaluator, dtype: Any) -> Instance:
+    return _limits("iinfo", dtype)
+
+
+@torch_function("get_default_dtype")
+def get_default_dtype(ev: Evaluator) -> DType:
+    return default_dtype(ev)
+
+
+@torch_function("set_default_dtype")
+def set_default_dtype(ev: Evaluator, d: Any) -> None:
+    ev.default_dtype_name = d.name
+
+
+@torch_function("promote_types")
+def promote_types(ev: Evaluator, type1: Any, type2: Any) -> DType:
+    return promote_dtypes(type1, type2)
+
+
+@torch_function("result_type")
+def result_type(ev: Evaluator, tensor1: Any, tensor2: Any) -> DType:
+    return result_dtype(ev, tensor1, tensor2)

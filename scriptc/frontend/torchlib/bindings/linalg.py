@@ -1,0 +1,65 @@
+"""Matrix products and their kin."""
+from __future__ import annotations
+
+from typing import Any
+
+from scriptc.frontend.evaluator.core import Evaluator
+from scriptc.frontend.pylib.iteration import items_of
+from scriptc.frontend.storage import TensorValue
+from scriptc.frontend.torchlib.bindings.elementwise import inplace
+from scriptc.frontend.torchlib.bindings.register import both, tensor_method, torch_function
+from scriptc.frontend.torchlib.bindings.shape import rank_of
+
+
+@both("matmul", "mm", "bmm", "mv", "dot", "vdot", "inner")
+def matmul(ev: Evaluator, input: Any, other: Any) -> TensorValue:
+    return ev.op("matmul", input, other)  # type: ignore[no-any-return]
+
+
+tensor_method("__matmul__")(matmul)
+tensor_method("__rmatmul__")(lambda ev, input, other: ev.op("matmul", other, input))
+
+
+def _added(name: str) -> None:
+    def function(ev: Evaluator, input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> TensorValue:
+        product = ev.op("matmul", mat1, mat2)
+        if alpha != 1:
+            product = ev.op("mul", product, alpha)
+        return ev.op("add", input if beta == 1 else ev.op("mul", input, beta), product)  # type: ignore[no-any-return]
+    both(name)(function)
+    inplace(name, function)
+
+
+for _name in ("addmm", "baddbmm", "addmv"):
+    _added(_name)
+
+
+@torch_function("einsum")
+def einsum(ev: Evaluator, equation: Any, *operands: Any) -> TensorValue:
+    if len(operands) == 1 and not isinstance(operands[0], TensorValue):
+        operands = tuple(items_of(ev, operands[0]))
+    return ev.op("einsum", *operands, equation=equation)  # type: ignore[no-any-return]
+
+
+@both("outer", "ger")
+def outer(ev: Evaluator, input: Any, vec2: Any) -> TensorValue:
+    return ev.op("mul", ev.op("unsqueeze", input, dim=1), vec2)  # type: ignore[no-any-return]
+
+
+@torch_function("cdist")
+def cdist(ev: Evaluator, x1: Any, x2: Any, p: Any = 2.0, compute_mode: Any = None) -> TensorValue:
+    return ev.op("cdist", x1, x2, p=float(p))  # type: ignore[no-any-return]
+
+
+@both("cross")
+def cross(ev: Evaluator, input: Any, other: Any, dim: Any = -1) -> TensorValue:
+    def part(x: Any, index: int) -> Any:
+        return ev.op("select", x, index, dim=dim)
+    rows = [ev.op("sub", ev.op("mul", part(input, i), part(other, j)), ev.op("mul", part(input, j), part(other, i)))
+            for i, j in ((1, 2), (2, 0), (0, 1))]
+    return ev.op("stack", *rows, dim=dim % rank_of(ev, input))  # type: ignore[no-any-return]
+
+
+@both("trace")
+def trace(ev: Evaluator, input: Any) -> TensorValue:
+    return ev.op("sum", ev.op("diagonal", input, offset=0, dim1=0, dim2=1), dims=None, keepdim=False)  # type: ignore[no-any-return]

@@ -1,0 +1,112 @@
+"""Registration of bindings, and the modules and the Tensor class made from them."""
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from scriptc.frontend.evaluator.core import Evaluator
+from scriptc.frontend.storage import TensorValue
+from scriptc.frontend.values import Builtin, Class, Property
+
+TORCH: dict[str, dict[str, Any]] = {"torch": {}}
+METHODS: dict[str, Builtin] = {}
+TENSOR_PROPERTIES: dict[str, Callable[[Evaluator, TensorValue], Any]] = {}
+_ALIASES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "self": "input", "a": "input", "tensor": "input"}
+
+
+def builtin(name: str, function: Callable[..., Any]) -> Builtin:
+    """A host function as a Builtin: torch's alternative keyword names are accepted, wrong arguments are a TypeError."""
+    signature = inspect.signature(function)
+    parameters = list(signature.parameters)[1:]
+
+    def invoke(ev: Evaluator, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        given = {}
+        for key, value in keywords.items():
+            if key not in parameters and _ALIASES.get(key) in parameters:
+                key = _ALIASES[key]
+            if key == "out" and "out" not in parameters:
+                if value is not None:
+                    ev.error("E0222", name=f"{name}(out=...)")
+                continue
+            given[key] = value
+        try:
+            signature.bind(ev, *arguments, **given)
+        except TypeError as error:
+            return ev.throw("TypeError", f"{name}() {error}")
+        return function(ev, *arguments, **given)
+    return Builtin(name, invoke, as_method=False)
+
+
+def torch_function(*names: str, module: str = "torch") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register as a function of a torch module."""
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name in names:
+            TORCH.setdefault(module, {})[name] = builtin(name, function)
+        return function
+    return register
+
+
+def tensor_method(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register as a method of Tensor."""
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name in names:
+            made = builtin(name, function)
+            made.as_method = True
+            METHODS[name] = made
+        return function
+    return register
+
+
+def both(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register as torch.name and as Tensor.name."""
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        return torch_function(*names)(tensor_method(*names)(function))
+    return register
+
+
+def tensor_property(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register as an attribute of Tensor that is no method."""
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name in names:
+            TENSOR_PROPERTIES[name] = function
+        return function
+    return register
+
+
+_FAMILIES = ("promotion", "creation", "elementwise", "reduction", "shape", "indexing", "linalg", "context", "random", "tensor",
+             "dtypes")
+
+
+def _load() -> None:
+    for family in _FAMILIES:
+        importlib.import_module(f"scriptc.frontend.torchlib.bindings.{family}")
+
+
+def build_tensor_class(ev: Evaluator) -> Class:
+    """torch.Tensor"""
+    from scriptc.frontend.pylib.builtin_classes import builtin_class
+
+    _load()
+    cls = Class("Tensor", (builtin_class("object"),), dict(METHODS), "torch", native="tensor")
+    for name, getter in TENSOR_PROPERTIES.items():
+        cls.slots[name] = Property(Builtin(name, _property(getter)))
+    return cls
+
+
+def _property(getter: Callable[[Evaluator, TensorValue], Any]) -> Any:
+    return lambda ev, arguments, keywords: getter(ev, arguments[0])
+
+
+def torch_modules(ev: Evaluator) -> dict[str, dict[str, Any]]:
+    """Module name -> names bound here; the rest of each module is its file in `source`."""
+    from scriptc.frontend.torchlib.bindings.dtypes import named_values
+    from scriptc.frontend.torchlib.bindings.ops import op_module
+
+    _load()
+    tensor = ev.importer.tensor_class or build_tensor_class(ev)
+    ev.importer.tensor_class = tensor
+    return {**TORCH, "torch": {**TORCH["torch"], **named_values(), "Tensor": tensor},
+            "torch.nn.parameter": {"Parameter": ev.importer.parameter_class(ev), **TORCH.get("torch.nn.parameter", {})},
+            "__ops__": op_module()}

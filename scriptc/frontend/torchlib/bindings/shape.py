@@ -1,0 +1,435 @@
+"""Views and other rearrangements: which share memory, and which copy, as in torch."""
+from __future__ import annotations
+
+from typing import Any
+
+from scriptc.frontend import storage
+from scriptc.frontend.evaluator.core import Evaluator
+from scriptc.frontend.evaluator.operators import binary, compare, truthy
+from scriptc.frontend.pylib.iteration import items_of
+from scriptc.frontend.storage import TensorValue
+from scriptc.frontend.torchlib.bindings.creation import shape_sizes, sizes
+from scriptc.frontend.torchlib.bindings.promotion import converted, result_dtype
+from scriptc.frontend.torchlib.bindings.reduction import dims_of
+from scriptc.frontend.torchlib.bindings.register import both, tensor_method, torch_function
+from scriptc.frontend.values import Dynamic, PyList
+from scriptc.ir import dims as dim_algebra
+from scriptc.ir.types import DType, int64
+
+
+def rank_of(ev: Evaluator, tensor: TensorValue, what: str = "this operation") -> int:
+    """The rank, which must be known."""
+    shape = storage.shape_of(ev, tensor)
+    if shape is None:
+        ev.error("E0253", what=what, hint="pass --input with the argument's rank, for example 'x:float32[N,C]'")
+    return len(shape)
+
+
+def axis(ev: Evaluator, tensor: TensorValue, dim: Any, extra: int = 0) -> int:
+    """`dim` counted from the front. IndexError of the language if it is out of range."""
+    rank = max(rank_of(ev, tensor) + extra, 1)
+    if not isinstance(dim, int):
+        ev.error("E0211", what="a dimension number that is only known at run time")
+    if not -rank <= dim < rank:
+        ev.throw("IndexError", f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {dim})")
+    return dim % rank
+
+
+@tensor_method("view")
+def view(ev: Evaluator, input: Any, *shape: Any, dtype: Any = None) -> TensorValue:
+    if dtype is not None or (shape and isinstance(shape[0], DType)):
+        ev.error("E0222", name="Tensor.view(dtype)")
+    return reshape_view(ev, input, sizes(ev, shape), "view")
+
+
+@tensor_method("reshape")
+def reshape_method(ev: Evaluator, input: Any, *shape: Any) -> TensorValue:
+    return reshape_view(ev, input, sizes(ev, shape), "reshape")
+
+
+@torch_function("reshape")
+def reshape(ev: Evaluator, input: Any, shape: Any) -> TensorValue:
+    return reshape_view(ev, input, sizes(ev, (shape,)), "reshape")
+
+
+def reshape_view(ev: Evaluator, input: TensorValue, wanted: list[Any], what: str) -> TensorValue:
+    """A view of a contiguous tensor; of another, `reshape` copies."""
+    if not input.is_contiguous:
+        return ev.op("reshape", input, *wanted)  # type: ignore[no-any-return]
+    return storage.view(ev, input, "reshape", tuple(wanted), {})
+
+
+@tensor_method("view_as", "reshape_as")
+def view_as(ev: Evaluator, input: Any, other: Any) -> TensorValue:
+    return reshape_view(ev, input, shape_sizes(ev, other), "view")
+
+
+@both("flatten")
+def flatten(ev: Evaluator, input: Any, start_dim: int = 0, end_dim: int = -1) -> TensorValue:
+    rank = rank_of(ev, input, "flatten")
+    if rank == 0:
+        return reshape_view(ev, input, [1], "reshape")
+    first, last = axis(ev, input, start_dim), axis(ev, input, end_dim)
+    if first > last:
+        ev.throw("RuntimeError", "flatten() has invalid args: start_dim cannot come after end_dim")
+    if first == last:
+        return input  # type: ignore[no-any-return]
+    all_sizes = shape_sizes(ev, input)
+    middle: Any = 1
+    for size in all_sizes[first:last + 1]:
+        middle = binary(ev, "Mult", middle, size)
+    return reshape_view(ev, input, [*all_sizes[:first], middle, *all_sizes[last + 1:]], "reshape")
+
+
+@both("unflatten")
+def unflatten(ev: Evaluator, input: Any, dim: Any, sizes: Any) -> TensorValue:
+    position = axis(ev, input, dim)
+    all_sizes = shape_sizes(ev, input)
+    return reshape_view(ev, input, [*all_sizes[:position], *items_of(ev, sizes), *all_sizes[position + 1:]], "reshape")
+
+
+@both("ravel")
+def ravel(ev: Evaluator, input: Any) -> TensorValue:
+    return reshape_view(ev, input, [-1], "reshape")
+
+
+@both("permute")
+def permute(ev: Evaluator, input: Any, *dims: Any) -> TensorValue:
+    order = tuple(axis(ev, input, d) for d in sizes(ev, dims))
+    if sorted(order) != list(range(rank_of(ev, input))):
+        ev.throw("RuntimeError", "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the "
+                                 f"desired ordering of dimensions i.e. input.dim() = {rank_of(ev, input)} is not equal to len(dims) = {len(order)}")
+    if order == tuple(range(len(order))):
+        return input  # type: ignore[no-any-return]
+    shape = storage.shape_of(ev, input) or ()
+    moved = [d for d in order if shape[d] != 1]
+    return storage.view(ev, input, "permute", (), {"dims": order}, contiguous=moved == sorted(moved))
+
+
+@both("transpose", "swapaxes", "swapdims")
+def transpose(ev: Evaluator, input: Any, dim0: Any, dim1: Any) -> TensorValue:
+    order = list(range(rank_of(ev, input)))
+    if not order:
+        return input  # type: ignore[no-any-return]
+    a, b = axis(ev, input, dim0), axis(ev, input, dim1)
+    order[a], order[b] = order[b], order[a]
+    return permute(ev, input, *order)
+
+
+@both("t")
+def t(ev: Evaluator, input: Any) -> TensorValue:
+    return input if rank_of(ev, input) < 2 else transpose(ev, input, 0, 1)
+
+
+@both("movedim", "moveaxis")
+def movedim(ev: Evaluator, input: Any, source: Any, destination: Any) -> TensorValue:
+    rank = rank_of(ev, input)
+    origin = [axis(ev, input, d) for d in (dims_of(ev, source) or ())]
+    target = [axis(ev, input, d) for d in (dims_of(ev, destination) or ())]
+    order = [-1] * rank
+    for a, b in zip(origin, target, strict=True):
+        order[b] = a
+    rest = iter(d for d in range(rank) if d not in origin)
+    return permute(ev, input, *[next(rest) if d < 0 else d for d in order])
+
+
+@both("unsqueeze")
+def unsqueeze(ev: Evaluator, input: Any, dim: Any) -> TensorValue:
+    return storage.view(ev, input, "unsqueeze", (), {"dim": axis(ev, input, dim, 1)})
+
+
+@both("squeeze")
+def squeeze(ev: Evaluator, input: Any, dim: Any = None) -> TensorValue:
+    shape = storage.shape_of(ev, input)
+    rank = rank_of(ev, input, "squeeze")
+    assert shape is not None
+    if dim is None:
+        chosen = [i for i in range(rank) if isinstance(shape[i], int)]
+        if len(chosen) < rank:
+            ev.error("E0454", shape=str([dim_algebra.dim_text(s) for s in shape]), dims="all")
+    else:
+        chosen = [axis(ev, input, d) for d in (dims_of(ev, dim) or ())] if rank else []
+        if any(not isinstance(shape[d], int) for d in chosen):
+            # A size that may vary from call to call is not 1: keeping the dimension is eager's result for all but one size.
+            for d in chosen:
+                if not isinstance(shape[d], int):
+                    size = ev.size(shape[d], input, d)
+                    guard_not_one(ev, size)
+            chosen = [d for d in chosen if isinstance(shape[d], int)]
+    chosen = [d for d in chosen if shape[d] == 1]
+    if not chosen:
+        return input  # type: ignore[no-any-return]
+    return storage.view(ev, input, "squeeze", (), {"dims": tuple(chosen)})
+
+
+def guard_not_one(ev: Evaluator, size: Any) -> None:
+    """A check that a varying size is not 1 where the program was staged for the other case."""
+    differs = truthy(ev, compare(ev, "NotEq", size, 1))
+    if isinstance(differs, Dynamic):
+        ev.builder.location = ev.location()
+        ev.builder.emit("check", [differs.value], {"exception": "RuntimeError",
+                        "message": "squeeze() of a dimension that was compiled as varying was called with size 1; compile with that size fixed"})
+
+
+@tensor_method("expand")
+def expand(ev: Evaluator, input: Any, *shape: Any, implicit: Any = False) -> TensorValue:
+    return storage.view(ev, input, "expand", tuple(sizes(ev, shape)), {}, contiguous=False)
+
+
+@tensor_method("expand_as")
+def expand_as(ev: Evaluator, input: Any, other: Any) -> TensorValue:
+    return storage.view(ev, input, "expand", tuple(shape_sizes(ev, other)), {}, contiguous=False)
+
+
+@torch_function("broadcast_to")
+def broadcast_to(ev: Evaluator, input: Any, size: Any) -> TensorValue:
+    return expand(ev, input, size)
+
+
+tensor_method("broadcast_to")(broadcast_to)
+
+
+@torch_function("broadcast_tensors")
+def broadcast_tensors(ev: Evaluator, *tensors: Any) -> tuple[TensorValue, ...]:
+    total = tensors[0]
+    for other in tensors[1:]:
+        total = ev.op("add", ev.op("mul", converted(ev, total, int64), 0), ev.op("mul", converted(ev, other, int64), 0))
+    return tuple(ev.op("expand_as", t, total) for t in tensors)
+
+
+@both("contiguous")
+def contiguous(ev: Evaluator, input: Any, memory_format: Any = None) -> TensorValue:
+    return input if input.is_contiguous else storage.tensor_of(storage.read(ev, input))
+
+
+@both("clone")
+def clone(ev: Evaluator, input: Any, *, memory_format: Any = None) -> TensorValue:
+    return storage.tensor_of(storage.read(ev, input))
+
+
+@both("narrow")
+def narrow(ev: Evaluator, input: Any, dim: Any, start: Any, length: Any) -> TensorValue:
+    position = axis(ev, input, dim)
+    if isinstance(start, TensorValue):
+        start = ev.op("item", start)
+    return storage.view(ev, input, "slice", (start, binary(ev, "Add", start, length), 1), {"dim": position}, contiguous=position == 0)
+
+
+@both("select")
+def select(ev: Evaluator, input: Any, dim: Any, index: Any) -> TensorValue:
+    position = axis(ev, input, dim)
+    return storage.view(ev, input, "select", (index,), {"dim": position}, contiguous=position == 0)
+
+
+@both("diagonal")
+def diagonal(ev: Evaluator, input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> TensorValue:
+    return storage.view(ev, input, "diagonal", (), {"offset": offset, "dim1": axis(ev, input, dim1), "dim2": axis(ev, input, dim2)},
+                        contiguous=False)
+
+
+@both("diag")
+def diag(ev: Evaluator, input: Any, diagonal: int = 0) -> TensorValue:
+    if rank_of(ev, input) == 2:
+        return ev.op("diagonal", input, offset=diagonal, dim1=0, dim2=1)  # type: ignore[no-any-return]
+    return diag_embed(ev, input, diagonal)
+
+
+@both("diag_embed")
+def diag_embed(ev: Evaluator, input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> TensorValue:
+    all_sizes = shape_sizes(ev, input)
+    side = binary(ev, "Add", all_sizes[-1], abs(offset))
+    base = ev.op("full", 0.0, *all_sizes[:-1], side, side, dtype=storage.dtype(input))
+    rank = len(all_sizes) + 1
+    return ev.op("diagonal_scatter", base, input, offset=offset, dim1=rank - 2, dim2=rank - 1)  # type: ignore[no-any-return]
+
+
+@both("unbind")
+def unbind(ev: Evaluator, input: Any, dim: Any = 0) -> Any:
+    position = axis(ev, input, dim)
+    size = (storage.shape_of(ev, input) or (None,))[position]
+    if not isinstance(size, int):
+        ev.error("E0211", what="unbind() along a dimension whose size is only known at run time", hint="iterate over the tensor instead")
+    return tuple(storage.view(ev, input, "select", (i,), {"dim": position}, contiguous=position == 0) for i in range(size))
+
+
+@both("split", "split_with_sizes")
+def split(ev: Evaluator, input: Any, split_size_or_sections: Any = None, dim: Any = 0, *, split_size: Any = None,
+          split_sizes: Any = None) -> Any:
+    position = axis(ev, input, dim)
+    pieces = next(p for p in (split_size_or_sections, split_size, split_sizes) if p is not None)
+    size = (storage.shape_of(ev, input) or (None,))[position]
+    if isinstance(pieces, PyList | tuple):
+        lengths = items_of(ev, pieces)
+    elif isinstance(pieces, int) and isinstance(size, int):
+        if pieces <= 0:
+            ev.throw("RuntimeError", f"split expects split_size be non-negative, but got split_size={pieces}")
+        lengths = [min(pieces, size - i) for i in range(0, max(size, 1), pieces)]
+    else:
+        lengths = symbolic_pieces(ev, pieces, size, "split()")
+    return cut(ev, input, position, lengths)
+
+
+def symbolic_pieces(ev: Evaluator, piece: Any, size: Any, what: str) -> list[Any]:
+    """The lengths of the pieces of a varying dimension, if how many there are is known all the same."""
+    from scriptc.ir.types import IntType
+
+    length = piece.type.value if isinstance(piece, Dynamic) and isinstance(piece.type, IntType) else piece
+    count = dim_algebra.floor_divide(size, length)
+    if isinstance(count, int) and dim_algebra.multiply(length, count) == size:
+        return [piece] * count
+    return ev.error("E0211", what=f"{what} into a number of pieces that is only known at run time")
+
+
+def cut(ev: Evaluator, input: TensorValue, position: int, lengths: list[Any]) -> tuple[TensorValue, ...]:
+    out, start = [], 0
+    for length in lengths:
+        stop = binary(ev, "Add", start, length)
+        out.append(storage.view(ev, input, "slice", (start, stop, 1), {"dim": position}, contiguous=position == 0))
+        start = stop
+    return tuple(out)
+
+
+@both("chunk")
+def chunk(ev: Evaluator, input: Any, chunks: Any, dim: Any = 0) -> Any:
+    position = axis(ev, input, dim)
+    size = (storage.shape_of(ev, input) or (None,))[position]
+    if not isinstance(size, int):
+        if size is not None and dim_algebra.modulo(size, chunks) == 0:
+            piece = binary(ev, "FloorDiv", ev.size(size, input, position), chunks)
+            return cut(ev, input, position, [piece] * chunks)
+        return ev.error("E0211", what="chunk() along a dimension whose size is only known at run time")
+    return split(ev, input, max(1, -(-size // chunks)), position)
+
+
+@both("tensor_split")
+def tensor_split(ev: Evaluator, input: Any, indices_or_sections: Any, dim: Any = 0) -> Any:
+    position = axis(ev, input, dim)
+    size = (storage.shape_of(ev, input) or (None,))[position]
+    if not isinstance(size, int):
+        return ev.error("E0211", what="tensor_split() along a dimension whose size is only known at run time")
+    if isinstance(indices_or_sections, int):
+        base, more = divmod(size, indices_or_sections)
+        return cut(ev, input, position, [base + (i < more) for i in range(indices_or_sections)])
+    edges = [0, *items_of(ev, indices_or_sections), size]
+    return cut(ev, input, position, [b - a for a, b in zip(edges, edges[1:], strict=False)])
+
+
+def tensors_of(ev: Evaluator, tensors: Any, what: str) -> list[TensorValue] | Dynamic:
+    """The tensors of a sequence; a dynamic list as it is."""
+    if isinstance(tensors, PyList) and isinstance(tensors.content, Dynamic):
+        return tensors.content
+    items = items_of(ev, tensors)
+    for item in items:
+        if not isinstance(item, TensorValue):
+            from scriptc.frontend.evaluator.operators import type_name
+
+            ev.throw("TypeError", f"expected Tensor as element of argument 0, but got {type_name(item)}")
+    if not items:
+        ev.throw("RuntimeError", f"{what} expects a non-empty TensorList")
+    return items
+
+
+@torch_function("cat", "concat", "concatenate")
+def cat(ev: Evaluator, tensors: Any, dim: Any = 0) -> TensorValue:
+    items = tensors_of(ev, tensors, "torch.cat()")
+    if isinstance(items, Dynamic):
+        return ev.op("cat_list", items, dim=dim)  # type: ignore[no-any-return]
+    dtype = result_dtype(ev, *items)
+    return ev.op("cat", *[converted(ev, t, dtype) for t in items], dim=dim)  # type: ignore[no-any-return]
+
+
+@torch_function("stack")
+def stack(ev: Evaluator, tensors: Any, dim: Any = 0) -> TensorValue:
+    items = tensors_of(ev, tensors, "stack")
+    if isinstance(items, Dynamic):
+        return ev.op("stack_list", items, dim=dim)  # type: ignore[no-any-return]
+    dtype = result_dtype(ev, *items)
+    return ev.op("stack", *[converted(ev, t, dtype) for t in items], dim=dim)  # type: ignore[no-any-return]
+
+
+def _joiner(name: str, dim: int, minimum: int) -> None:
+    def function(ev: Evaluator, tensors: Any) -> TensorValue:
+        items = items_of(ev, tensors)
+        return cat(ev, tuple(unsqueeze(ev, t, 0) if rank_of(ev, t) < minimum else t for t in items), dim)
+    torch_function(name)(function)
+
+
+_joiner("vstack", 0, 2)
+
+
+@torch_function("hstack")
+def hstack(ev: Evaluator, tensors: Any) -> TensorValue:
+    items = items_of(ev, tensors)
+    return cat(ev, tensors, 0 if rank_of(ev, items[0]) < 2 else 1)
+
+
+@both("flip")
+def flip(ev: Evaluator, input: Any, *dims: Any) -> TensorValue:
+    return ev.op("flip", input, dims=tuple(axis(ev, input, d) for d in sizes(ev, dims)))  # type: ignore[no-any-return]
+
+
+@both("roll")
+def roll(ev: Evaluator, input: Any, shifts: Any, dims: Any = None) -> TensorValue:
+    amounts = [shifts] if isinstance(shifts, int | Dynamic) else items_of(ev, shifts)
+    chosen = () if dims is None else tuple(axis(ev, input, d) for d in (dims_of(ev, dims) or ()))
+    return ev.op("roll", input, *amounts, dims=chosen)  # type: ignore[no-any-return]
+
+
+@tensor_method("repeat")
+def repeat(ev: Evaluator, input: Any, *repeats: Any) -> TensorValue:
+    return ev.op("repeat", input, *sizes(ev, repeats))  # type: ignore[no-any-return]
+
+
+@both("tile")
+def tile(ev: Evaluator, input: Any, *dims: Any) -> TensorValue:
+    times = sizes(ev, dims)
+    return ev.op("repeat", input, *[1] * (rank_of(ev, input) - len(times)), *times)  # type: ignore[no-any-return]
+
+
+@both("repeat_interleave")
+def repeat_interleave(ev: Evaluator, input: Any, repeats: Any, dim: Any = None, *, output_size: Any = None) -> TensorValue:
+    if isinstance(repeats, TensorValue):
+        if storage.shape_of(ev, repeats) not in ((), (1,)):
+            ev.error("E0222", name="repeat_interleave with a tensor of repeats")
+        repeats = ev.op("item", repeats)
+    if dim is None:
+        input, dim = ravel(ev, input), 0
+    return ev.op("repeat_interleave", input, repeats, dim=axis(ev, input, dim))  # type: ignore[no-any-return]
+
+
+@both("tril")
+def tril(ev: Evaluator, input: Any, diagonal: Any = 0) -> TensorValue:
+    return ev.op("tril", input, diagonal)  # type: ignore[no-any-return]
+
+
+@both("triu")
+def triu(ev: Evaluator, input: Any, diagonal: Any = 0) -> TensorValue:
+    return ev.op("triu", input, diagonal)  # type: ignore[no-any-return]
+
+
+@tensor_method("unfold")
+def unfold(ev: Evaluator, input: Any, dimension: Any, size: Any, step: Any) -> TensorValue:
+    return storage.view(ev, input, "unfold", (), {"dim": axis(ev, input, dimension), "size": size, "step": step}, contiguous=False)
+
+
+@both("pixel_shuffle")
+def pixel_shuffle(ev: Evaluator, input: Any, upscale_factor: int) -> TensorValue:
+    return ev.op("pixel_shuffle", input, factor=upscale_factor)  # type: ignore[no-any-return]
+
+
+@both("atleast_1d")
+def atleast_1d(ev: Evaluator, input: Any) -> TensorValue:
+    return input if rank_of(ev, input) else reshape_view(ev, input, [1], "reshape")
+
+
+def _in_place_view(name: str, function: Any) -> None:
+    def method(ev: Evaluator, input: Any, *arguments: Any) -> TensorValue:
+        seen = function(ev, input, *arguments)
+        for slot in ("storage", "path", "cached"):
+            input.write(slot, seen.slots[slot])
+        return input  # type: ignore[no-any-return]
+    tensor_method(name)(method)
+
+
+for _name, _function in {"unsqueeze_": unsqueeze, "squeeze_": squeeze, "transpose_": transpose, "t_": t}.items():
+    _in_place_view(_name, _function)

@@ -1,0 +1,1 @@
+"""torch._C: see the bindings of this module."""

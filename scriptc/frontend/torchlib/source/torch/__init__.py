@@ -1,0 +1,7 @@
+"""The parts of `torch` that are written in the language."""
+from torch import nn, autograd, jit, cuda, utils, linalg, special, backends, hub, amp, distributed, compiler, fx, profiler
+from torch.nn.functional import (
+    relu, dropout, batch_norm, layer_norm, group_norm, instance_norm, embedding, conv1d, conv2d, conv3d, conv_transpose1d,
+    conv_transpose2d, conv_transpose3d, celu, selu, prelu, rrelu, bilinear, pairwise_distance, cosine_similarity,
+    avg_pool1d, max_pool1d, max_pool2d, max_pool3d, adaptive_avg_pool1d, rms_norm, threshold,
+)

@@ -1,0 +1,1 @@
+"""torch.amp: see the bindings of this module."""

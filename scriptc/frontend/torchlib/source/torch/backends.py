@@ -1,0 +1,1 @@
+"""torch.backends: see the bindings of this module."""

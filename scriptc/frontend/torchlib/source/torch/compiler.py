@@ -1,0 +1,1 @@
+"""torch.compiler: see the bindings of this module."""

@@ -1,0 +1,1 @@
+"""torch.cuda: see the bindings of this module."""

@@ -1,0 +1,1 @@
+"""torch.fx: see the bindings of this module."""

@@ -1,0 +1,1 @@
+"""torch.hub: see the bindings of this module."""

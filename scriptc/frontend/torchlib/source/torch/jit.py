@@ -1,0 +1,1 @@
+"""torch.jit: see the bindings of this module."""

@@ -1,0 +1,1 @@
+"""torch.linalg: see the bindings of this module."""

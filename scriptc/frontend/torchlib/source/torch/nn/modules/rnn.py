@@ -1,0 +1,197 @@
+"""Recurrent layers and cells."""
+import math
+
+import __ops__ as ops
+import torch
+from torch.nn import functional as F
+from torch.nn import init
+from torch.nn.modules.module import Module
+from torch.nn.parameter import Parameter
+
+
+class RNNBase(Module):
+    _gates = 1
+
+    def __init__(self, input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0, bidirectional=False,
+                 proj_size=0, device=None, dtype=None):
+        super().__init__()
+        if proj_size:
+            raise NotImplementedError("recurrent layers with proj_size")
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bias = bias
+        self.batch_first = batch_first
+        self.dropout = float(dropout)
+        self.bidirectional = bidirectional
+        self.proj_size = proj_size
+        self._flat_weights_names = []
+        directions = 2 if bidirectional else 1
+        rows = self._gates * hidden_size
+        for layer in range(num_layers):
+            for direction in range(directions):
+                suffix = "_reverse" if direction == 1 else ""
+                width = input_size if layer == 0 else hidden_size * directions
+                names = [f"weight_ih_l{layer}{suffix}", f"weight_hh_l{layer}{suffix}"]
+                shapes = [(rows, width), (rows, hidden_size)]
+                if bias:
+                    names += [f"bias_ih_l{layer}{suffix}", f"bias_hh_l{layer}{suffix}"]
+                    shapes += [(rows,), (rows,)]
+                for name, shape in zip(names, shapes):
+                    setattr(self, name, Parameter(torch.empty(shape, dtype=dtype)))
+                    self._flat_weights_names.append(name)
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        bound = 1.0 / math.sqrt(self.hidden_size) if self.hidden_size > 0 else 0
+        for name in self._flat_weights_names:
+            init.uniform_(getattr(self, name), -bound, bound)
+
+    def flatten_parameters(self):
+        pass
+
+    @property
+    def _flat_weights(self):
+        return [getattr(self, name) for name in self._flat_weights_names]
+
+    def _initial(self, input):
+        batch = input.shape[0] if self.batch_first else input.shape[1]
+        directions = 2 if self.bidirectional else 1
+        return torch.zeros(self.num_layers * directions, batch, self.hidden_size, dtype=input.dtype)
+
+    def _per_layer(self):
+        per = (4 if self.bias else 2) * (2 if self.bidirectional else 1)
+        weights = self._flat_weights
+        return [weights[i * per:(i + 1) * per] for i in range(self.num_layers)]
+
+    def _run(self, input, states, op, **attributes):
+        """All layers in one op, or one op a layer when dropout stands between them."""
+        if not (self.training and self.dropout > 0 and self.num_layers > 1):
+            return op(input, *states, *self._flat_weights, num_layers=self.num_layers, bidirectional=self.bidirectional,
+                      bias=self.bias, batch_first=self.batch_first, **attributes)
+        directions = 2 if self.bidirectional else 1
+        finals = [[] for _ in states]
+        for layer, weights in enumerate(self._per_layer()):
+            part = [s[layer * directions:(layer + 1) * directions] for s in states]
+            results = op(input, *part, *weights, num_layers=1, bidirectional=self.bidirectional, bias=self.bias,
+                         batch_first=self.batch_first, **attributes)
+            input = results[0]
+            for final, state in zip(finals, results[1:]):
+                final.append(state)
+            if layer < self.num_layers - 1:
+                input = F.dropout(input, self.dropout, True)
+        return (input, *[torch.cat(f) for f in finals])
+
+    def extra_repr(self):
+        return f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}"
+
+
+class LSTM(RNNBase):
+    _gates = 4
+
+    def forward(self, input, hx=None):
+        if input.dim() == 2:
+            batch_dim = 0 if self.batch_first else 1
+            states = None if hx is None else tuple(s.unsqueeze(1) for s in hx)
+            output, (h, c) = self.forward(input.unsqueeze(batch_dim), states)
+            return output.squeeze(batch_dim), (h.squeeze(1), c.squeeze(1))
+        if hx is None:
+            zeros = self._initial(input)
+            hx = (zeros, zeros)
+        output, h, c = self._run(input, hx, ops.lstm)
+        return output, (h, c)
+
+
+class GRU(RNNBase):
+    _gates = 3
+
+    def forward(self, input, hx=None):
+        if input.dim() == 2:
+            batch_dim = 0 if self.batch_first else 1
+            output, h = self.forward(input.unsqueeze(batch_dim), None if hx is None else hx.unsqueeze(1))
+            return output.squeeze(batch_dim), h.squeeze(1)
+        output, h = self._run(input, (self._initial(input) if hx is None else hx,), ops.gru)
+        return output, h
+
+
+class RNN(RNNBase):
+    _gates = 1
+
+    def __init__(self, *args, **kwargs):
+        nonlinearity = kwargs.pop("nonlinearity", "tanh")
+        if len(args) > 3:
+            nonlinearity = args[3]
+            args = args[:3] + args[4:]
+        super().__init__(*args, **kwargs)
+        self.nonlinearity = nonlinearity
+
+    def forward(self, input, hx=None):
+        if input.dim() == 2:
+            batch_dim = 0 if self.batch_first else 1
+            output, h = self.forward(input.unsqueeze(batch_dim), None if hx is None else hx.unsqueeze(1))
+            return output.squeeze(batch_dim), h.squeeze(1)
+        output, h = self._run(input, (self._initial(input) if hx is None else hx,), ops.rnn, nonlinearity=self.nonlinearity)
+        return output, h
+
+
+class _Cell(Module):
+    _gates = 1
+
+    def __init__(self, input_size, hidden_size, bias=True, device=None, dtype=None):
+        super().__init__()
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.bias = bias
+        rows = self._gates * hidden_size
+        self.weight_ih = Parameter(torch.empty((rows, input_size), dtype=dtype))
+        self.weight_hh = Parameter(torch.empty((rows, hidden_size), dtype=dtype))
+        if bias:
+            self.bias_ih = Parameter(torch.empty(rows, dtype=dtype))
+            self.bias_hh = Parameter(torch.empty(rows, dtype=dtype))
+        else:
+            self.register_parameter("bias_ih", None)
+            self.register_parameter("bias_hh", None)
+        bound = 1.0 / math.sqrt(hidden_size) if hidden_size > 0 else 0
+        for parameter in self.parameters():
+            init.uniform_(parameter, -bound, bound)
+
+    def _zeros(self, input):
+        return torch.zeros(*input.shape[:-1], self.hidden_size, dtype=input.dtype)
+
+
+class RNNCell(_Cell):
+    def __init__(self, input_size, hidden_size, bias=True, nonlinearity="tanh", device=None, dtype=None):
+        super().__init__(input_size, hidden_size, bias, device, dtype)
+        self.nonlinearity = nonlinearity
+
+    def forward(self, input, hx=None):
+        h = self._zeros(input) if hx is None else hx
+        total = F.linear(input, self.weight_ih, self.bias_ih) + F.linear(h, self.weight_hh, self.bias_hh)
+        return total.tanh() if self.nonlinearity == "tanh" else F.relu(total)
+
+
+class LSTMCell(_Cell):
+    _gates = 4
+
+    def forward(self, input, hx=None):
+        if hx is None:
+            zeros = self._zeros(input)
+            hx = (zeros, zeros)
+        h, c = hx
+        gates = F.linear(input, self.weight_ih, self.bias_ih) + F.linear(h, self.weight_hh, self.bias_hh)
+        i, f, g, o = gates.chunk(4, -1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        return o.sigmoid() * c.tanh(), c
+
+
+class GRUCell(_Cell):
+    _gates = 3
+
+    def forward(self, input, hx=None):
+        h = self._zeros(input) if hx is None else hx
+        ir, iz, n_x = F.linear(input, self.weight_ih, self.bias_ih).chunk(3, -1)
+        hr, hz, n_h = F.linear(h, self.weight_hh, self.bias_hh).chunk(3, -1)
+        r = (ir + hr).sigmoid()
+        z = (iz + hz).sigmoid()
+        n = (n_x + r * n_h).tanh()
+        return (1 - z) * n + z * h

@@ -1,0 +1,1 @@
+"""torch.profiler: see the bindings of this module."""

@@ -1,0 +1,1 @@
+"""torch.special: see the bindings of this module."""

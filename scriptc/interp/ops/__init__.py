@@ -1,0 +1,28 @@
+"""The numpy meaning of every op, one file a family; importing this package registers them all.
+
+In: arrays, scalars and attributes. Out: arrays of exactly the dtype the op's type rule gives.
+"""
+from scriptc.interp.ops import (
+    activation,
+    attention,
+    container,
+    convolution,
+    creation,
+    elementwise,
+    indexing,
+    linalg,
+    loss,
+    normalization,
+    pooling,
+    random,
+    recurrent,
+    reduction,
+    scalar,
+    shape,
+    vision,
+)
+
+__all__ = [
+    "activation", "attention", "container", "convolution", "creation", "elementwise", "indexing", "linalg", "loss", "normalization",
+    "pooling", "random", "recurrent", "reduction", "scalar", "shape", "vision",
+]

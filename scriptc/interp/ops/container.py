@@ -1,0 +1,112 @@
+"""Lists, tuples and optionals: Python's own."""
+from __future__ import annotations
+
+from typing import Any
+
+from scriptc.interp.registry import reference
+
+
+def in_range(items: list[Any], index: int, what: str = "list index out of range") -> int:
+    """The index, checked. IndexError."""
+    if not -len(items) <= index < len(items):
+        raise IndexError(what)
+    return index
+
+
+@reference
+def list_new(*items: Any, element: str) -> list[Any]:
+    return list(items)
+
+
+@reference
+def list_append(items: list[Any], item: Any) -> list[Any]:
+    return [*items, item]
+
+
+@reference
+def list_get(items: list[Any], index: int) -> Any:
+    return items[in_range(items, index)]
+
+
+@reference
+def list_set(items: list[Any], index: int, item: Any) -> list[Any]:
+    result = list(items)
+    result[in_range(items, index, "list assignment index out of range")] = item
+    return result
+
+
+@reference
+def list_length(items: list[Any]) -> int:
+    return len(items)
+
+
+@reference
+def list_extend(a: list[Any], b: list[Any]) -> list[Any]:
+    return [*a, *b]
+
+
+@reference
+def list_slice(items: list[Any], start: int, stop: int, step: int) -> list[Any]:
+    return items[start:stop:step]
+
+
+@reference
+def list_pop(items: list[Any], index: int) -> tuple[list[Any], Any]:
+    if not items:
+        raise IndexError("pop from empty list")
+    result = list(items)
+    item = result.pop(in_range(items, index, "pop index out of range"))
+    return result, item
+
+
+@reference
+def list_insert(items: list[Any], index: int, item: Any) -> list[Any]:
+    result = list(items)
+    result.insert(index, item)
+    return result
+
+
+@reference
+def list_reverse(items: list[Any]) -> list[Any]:
+    return items[::-1]
+
+
+@reference
+def tuple_new(*items: Any) -> Any:
+    return Packed(items)
+
+
+class Packed:
+    """A tuple value; a class of its own, because a reference that returns a tuple has several results."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: tuple[Any, ...]) -> None:
+        self.items = items
+
+
+@reference
+def tuple_get(items: Packed, *, index: int) -> Any:
+    return items.items[index]
+
+
+@reference
+def optional_none(*, element: str) -> None:
+    return None
+
+
+@reference
+def optional_wrap(x: Any) -> Any:
+    return x
+
+
+@reference
+def optional_is_none(x: Any) -> bool:
+    return x is None
+
+
+@reference
+def optional_get(x: Any) -> Any:
+    if x is None:
+        raise TypeError("unsupported operand type(s): 'NoneType'")
+    return x

@@ -1,0 +1,73 @@
+"""Python's own arithmetic, with ints held to 64 bits."""
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from scriptc.interp.registry import REFERENCES, reference
+
+
+def checked(value: Any) -> Any:
+    """OverflowError for an int that does not fit 64 bits."""
+    if type(value) is int and not -(2**63) <= value < 2**63:
+        raise OverflowError("Python int too large to convert to C long")
+    return value
+
+
+def _register(name: str, function: Callable[..., Any]) -> None:
+    def meaning(*values: Any) -> Any:
+        return checked(function(*values))
+    meaning.__name__ = name
+    REFERENCES[name] = meaning
+
+
+for _name, _function in {
+    "scalar_add": operator.add, "scalar_sub": operator.sub, "scalar_mul": operator.mul, "scalar_div": operator.truediv,
+    "scalar_floordiv": operator.floordiv, "scalar_mod": operator.mod, "scalar_neg": operator.neg,
+    "scalar_abs": abs, "scalar_eq": operator.eq, "scalar_ne": operator.ne, "scalar_lt": operator.lt, "scalar_le": operator.le,
+    "scalar_gt": operator.gt, "scalar_ge": operator.ge, "scalar_and": lambda a, b: bool(a and b),
+    "scalar_or": lambda a, b: bool(a or b), "scalar_not": operator.not_, "scalar_bitand": operator.and_,
+    "scalar_bitor": operator.or_, "scalar_bitxor": operator.xor, "scalar_shift_right": operator.rshift,
+    "scalar_min": min, "scalar_max": max, "scalar_int": int, "scalar_float": float, "scalar_bool": bool,
+}.items():
+    _register(_name, _function)
+
+
+@reference
+def scalar_pow(a: Any, b: Any) -> Any:
+    if isinstance(a, int) and isinstance(b, int) and b >= 0 and abs(a) > 1 and b > 63:
+        raise OverflowError("Python int too large to convert to C long")
+    return checked(a**b)
+
+
+@reference
+def scalar_shift_left(a: int, b: int) -> int:
+    if b > 63 and a:
+        raise OverflowError("Python int too large to convert to C long")
+    return int(checked(a << b))
+
+
+@reference
+def scalar_round(x: Any, *, digits: int | None) -> Any:
+    return checked(round(x)) if digits is None else round(x, digits)
+
+
+@reference
+def scalar_math(x: Any, *rest: Any, function: str) -> Any:
+    return checked(getattr(math, function)(x, *rest))
+
+
+@reference
+def scalar_format(*values: Any, pattern: str) -> str:
+    return pattern.format(*(format_value(v) for v in values))
+
+
+def format_value(value: Any) -> Any:
+    """A value as torch and Python print it."""
+    if isinstance(value, np.ndarray):
+        return f"tensor({np.array2string(value, separator=', ')})" if value.ndim else f"tensor({value.item()})"
+    return value

@@ -1,0 +1,196 @@
+"""The program graph: immutable SSA values, ops with regions, functions, and the program that owns them.
+
+Identity, not equality, is the key of a value. Regions are structured (`if`, `loop`): they have parameters and results,
+and may read values of the regions around them. Ops have no side effects except those whose definition says so.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TypeAlias
+
+from scriptc.ir.types import BOOL, COMPLEX, FLOAT, NONE, STR, DType, IntType, TensorType, Type
+from scriptc.location import UNKNOWN, Location, Source
+
+Attribute: TypeAlias = "int | float | bool | str | None | DType | tuple[Attribute, ...]"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Value:
+    """One SSA value. `name` is a hint for people (the user's variable, or the state entry it reads)."""
+
+    type: Type
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Literal(Value):
+    """An operand known when the program was compiled: int, float, bool, complex, str or None."""
+
+    data: int | float | bool | complex | str | None = None
+
+
+def literal(data: int | float | bool | complex | str | None) -> Literal:
+    """A literal operand of the type that Python gives `data`."""
+    if data is None:
+        return Literal(NONE)
+    if isinstance(data, bool):
+        return Literal(BOOL, "", data)
+    if isinstance(data, int):
+        return Literal(IntType(data), "", data)
+    kind = {float: FLOAT, complex: COMPLEX, str: STR}[type(data)]
+    return Literal(kind, "", data)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """A nested list of ops with parameters and results."""
+
+    params: tuple[Value, ...]
+    ops: tuple[Op, ...]
+    results: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Op:
+    """One application of a registered op."""
+
+    name: str
+    operands: tuple[Value, ...]
+    attributes: Mapping[str, Attribute]
+    results: tuple[Value, ...]
+    regions: tuple[Region, ...] = ()
+    location: Location = UNKNOWN
+    version: int = 1
+
+    @property
+    def result(self) -> Value:
+        """The only result."""
+        (value,) = self.results
+        return value
+
+
+EMPTY: Mapping[str, Attribute] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One dynamic value inside a structure: the index into a function's inputs or results."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A part of a structure that was known when the program was compiled."""
+
+    value: int | float | bool | complex | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A container: kind `tuple`, `list`, `dict` (keys in `keys`), or `object` (`label` is the class, `keys` its fields)."""
+
+    kind: str
+    items: tuple[Structure, ...]
+    keys: tuple[str | int, ...] = ()
+    label: str = ""
+
+
+Structure: TypeAlias = "Leaf | Fixed | Group"
+
+
+def leaves(structure: Structure) -> Iterator[int]:
+    """The leaf indices of a structure, in order."""
+    if isinstance(structure, Leaf):
+        yield structure.index
+    elif isinstance(structure, Group):
+        for item in structure.items:
+            yield from leaves(item)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One argument of an exported method. `fixed` arguments were given a value when the program was compiled."""
+
+    name: str
+    structure: Structure
+    keyword_only: bool = False
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Function:
+    """One exported method, for one mode (`forward`, `forward:train`) and one form of call.
+
+    `inputs` are the leaves of the parameters' structures, `state` the entries of the program's state that are read
+    (each Value stands for the entry's content when the call begins), `updates` the state entries written back
+    when it returns, `input_updates` the inputs that the call mutates in place.
+    """
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    inputs: tuple[Value, ...]
+    state: Mapping[str, Value]
+    ops: tuple[Op, ...]
+    results: tuple[Value, ...]
+    structure: Structure
+    updates: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
+    input_updates: Mapping[int, Value] = field(default_factory=lambda: MappingProxyType({}))
+    location: Location = UNKNOWN
+
+    @property
+    def body(self) -> Region:
+        """The function's ops as one region: parameters are inputs then state."""
+        return Region((*self.inputs, *self.state.values()), self.ops, (*self.results, *self.updates.values(),
+                                                                        *self.input_updates.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class StateEntry:
+    """One tensor the program owns. `kind`: `parameter`, `buffer`, `constant` (folded) or `hidden` (not in state_dict).
+
+    `alias` names the entry whose storage this one shares (tied weights).
+    """
+
+    name: str
+    type: TensorType
+    kind: str
+    requires_grad: bool = False
+    alias: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleEntry:
+    """One module of the tree: its path (`layer1.0`), class name, and the representation of its configuration."""
+
+    path: str
+    class_name: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """Everything an archive holds, except the tensors' bytes."""
+
+    functions: Mapping[str, Function]
+    state: tuple[StateEntry, ...]
+    modules: tuple[ModuleEntry, ...] = ()
+    sources: tuple[Source, ...] = ()
+    entry: str = ""
+
+    def state_entry(self, name: str) -> StateEntry:
+        """The state entry called `name`. KeyError if there is none."""
+        for entry in self.state:
+            if entry.name == name:
+                return entry
+        raise KeyError(name)
+
+
+def walk(ops: tuple[Op, ...]) -> Iterator[Op]:
+    """Every op, regions included, in program order."""
+    for op in ops:
+        yield op
+        for region in op.regions:
+            yield from walk(region.ops)

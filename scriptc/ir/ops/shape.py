@@ -1,0 +1,613 @@
+"""Shape and size: views, joins, padding, and what reads or scatters through them."""
+from __future__ import annotations
+
+from typing import Any
+
+from scriptc.ir import dims as sizes_of
+from scriptc.ir.dims import Dim
+from scriptc.ir.ops.creation import sizes_shape
+from scriptc.ir.registry import (
+    Int,
+    List,
+    OpError,
+    Scalar,
+    Tensor,
+    axes,
+    axis,
+    broadcast,
+    nondifferentiable,
+    op,
+    positive,
+    rank_is,
+    same_dtype,
+    same_size,
+    shape_text,
+)
+from scriptc.ir.types import (
+    BOOL,
+    BOOL_CATEGORY,
+    FLOAT,
+    FLOAT_CATEGORY,
+    INT_CATEGORY,
+    IntType,
+    ListType,
+    TensorType,
+    Type,
+)
+
+MODES = ("constant", "reflect", "replicate", "circular")
+
+
+@op
+def reshape(x: Tensor, *sizes: Int) -> Tensor:
+    """The elements in C order under new sizes, one of which may be -1 (torch.reshape)."""
+    wanted: list[Dim] = [s.value for s in sizes]
+    free = [i for i, s in enumerate(wanted) if s == -1]
+    if len(free) > 1:
+        raise OpError("E0450", sizes=shape_text(tuple(wanted)))
+    total = sizes_of.product(x.shape) if x.shape is not None else None
+    if free:
+        known = sizes_of.product(tuple(s for i, s in enumerate(wanted) if i not in free))
+        if known == 0:
+            raise OpError("E0451", shape=shape_text(x.shape), sizes=shape_text(tuple(wanted)))
+        wanted[free[0]] = sizes_of.floor_divide(total, known)
+        if isinstance(total, int) and isinstance(known, int) and total % known:
+            raise OpError("E0451", shape=shape_text(x.shape), sizes=shape_text(tuple(s.value for s in sizes)))
+    for size in wanted:
+        if isinstance(size, int) and size < 0:
+            raise OpError("E0451", shape=shape_text(x.shape), sizes=shape_text(tuple(wanted)))
+    if x.shape is not None and free == []:
+        unknown = [i for i, s in enumerate(wanted) if s is None]
+        if len(unknown) == 1:
+            known = sizes_of.product(tuple(s for s in wanted if s is not None))
+            if known != 0:
+                wanted[unknown[0]] = sizes_of.floor_divide(total, known)
+    new = sizes_of.product(tuple(wanted))
+    if isinstance(total, int) and isinstance(new, int) and total != new:
+        raise OpError("E0451", shape=shape_text(x.shape), sizes=shape_text(tuple(wanted)))
+    return x.with_shape(tuple(wanted))
+
+
+@op
+def reshape_as(x: Tensor, like: Tensor) -> Tensor:
+    """x with the sizes of `like`, which has as many elements."""
+    if x.shape is not None and like.shape is not None:
+        same_size(sizes_of.product(x.shape), sizes_of.product(like.shape), "the number of elements")
+    return x.with_shape(like.shape)
+
+
+@op
+def permute(x: Tensor, *, dims: tuple[int, ...]) -> Tensor:
+    """Dimension i of the result is dimension dims[i] of x."""
+    if x.shape is None:
+        if sorted(d % len(dims) for d in dims) != list(range(len(dims))):
+            raise OpError("E0412", dims=dims)
+        return x.with_shape((None,) * len(dims))
+    order = axes(dims, x)
+    if len(order) != len(x.shape):
+        raise OpError("E0452", dims=dims, rank=len(x.shape))
+    return x.with_shape(tuple(x.shape[d] for d in order))
+
+
+@op
+def expand(x: Tensor, *sizes: Int) -> Tensor:
+    """x broadcast to `sizes`; -1 keeps a dimension (torch.expand)."""
+    if x.shape is None:
+        return x.with_shape(tuple(None if s.value == -1 else s.value for s in sizes))
+    added = len(sizes) - len(x.shape)
+    if added < 0:
+        raise OpError("E0453", shape=shape_text(x.shape), sizes=shape_text(tuple(s.value for s in sizes)))
+    result: list[Dim] = []
+    for index, size in enumerate(sizes):
+        old = x.shape[index - added] if index >= added else 1
+        new = old if size.value == -1 else size.value
+        if isinstance(old, int) and isinstance(new, int) and old not in (1, new):
+            raise OpError("E0453", shape=shape_text(x.shape), sizes=shape_text(tuple(s.value for s in sizes)))
+        result.append(old if new is None and old != 1 else new)
+    return x.with_shape(tuple(result))
+
+
+@op
+def expand_as(x: Tensor, like: Tensor) -> Tensor:
+    """x broadcast to the sizes of `like`."""
+    broadcast(x.shape, like.shape)
+    return x.with_shape(like.shape)
+
+
+@op
+def sum_to(x: Tensor, like: Tensor) -> Tensor:
+    """x summed over the dimensions along which `like` would broadcast to it: the gradient of broadcasting."""
+    broadcast(x.shape, like.shape)
+    return x.with_shape(like.shape)
+
+
+@op
+def squeeze(x: Tensor, *, dims: tuple[int, ...]) -> Tensor:
+    """x without those of `dims` that have size 1."""
+    if x.shape is None:
+        return x
+    chosen = axes(dims, x)
+    if any(x.shape[d] is None or not isinstance(x.shape[d], int) for d in chosen if x.shape):
+        raise OpError("E0454", shape=shape_text(x.shape), dims=dims)
+    return x.with_shape(tuple(s for i, s in enumerate(x.shape) if i not in chosen or s != 1))
+
+
+@op
+def unsqueeze(x: Tensor, *, dim: int) -> Tensor:
+    """x with a dimension of size 1 inserted at `dim`."""
+    if x.shape is None:
+        return x
+    rank = len(x.shape) + 1
+    if not -rank <= dim < rank:
+        raise OpError("E0411", what="dim", dim=dim, rank=len(x.shape))
+    position = dim % rank
+    return x.with_shape((*x.shape[:position], 1, *x.shape[position:]))
+
+
+def sliced(size: Dim, start: Dim, stop: Dim, step: Dim) -> Dim:
+    """The number of elements of [start:stop:step] of a dimension, as far as it can be known."""
+    if step is not None and isinstance(step, int) and step < 1:
+        raise OpError("E0418", what="step", minimum=1, found=step)
+    if isinstance(size, int) and isinstance(start, int) and isinstance(stop, int) and isinstance(step, int):
+        return len(range(*slice(start, stop, step).indices(size)))
+    if start == 0 and isinstance(stop, int) and stop >= 2**62 and step == 1:
+        return size
+    if start == 0 and step == 1 and stop == size:
+        return size
+    if isinstance(start, int) and start < 0 and isinstance(stop, int) and stop >= 2**62 and step == 1 and isinstance(size, int):
+        return min(-start, size)
+    if step == 1 and start is not None and stop is not None and not isinstance(start, int) and isinstance(size, int):
+        # x[i:i + k]: the usual window, k long where it fits; only a constant difference can be said.
+        return None
+    return None
+
+
+@op
+def slice_(x: Tensor, start: Int, stop: Int, step: Int, *, dim: int) -> Tensor:
+    """x[start:stop:step] along `dim`, with Python's clamping; step >= 1."""
+    position = axis(dim, x)
+    if x.shape is None:
+        return x
+    if not x.shape:
+        raise OpError("E0411", what="dim", dim=dim, rank=0)
+    size = sliced(x.shape[position], start.value, stop.value, step.value)
+    return x.with_shape((*x.shape[:position], size, *x.shape[position + 1:]))
+
+
+@op
+def select(x: Tensor, index: Int, *, dim: int) -> Tensor:
+    """x[index] along `dim`, which disappears; a negative index counts from the end. IndexError out of range."""
+    position = axis(dim, x)
+    if x.shape is None:
+        return x
+    if not x.shape:
+        raise OpError("E0411", what="dim", dim=dim, rank=0)
+    size = x.shape[position]
+    if isinstance(size, int) and isinstance(index.value, int) and not -size <= index.value < size:
+        raise OpError("E0455", index=index.value, dim=position, size=size)
+    return x.with_shape((*x.shape[:position], *x.shape[position + 1:]))
+
+
+def joined(tensors: tuple[TensorType, ...], dim: int) -> TensorType:
+    """The type of the concatenation; shape-(0,) tensors are skipped as torch does."""
+    same_dtype(**{f"tensor {i}": t for i, t in enumerate(tensors)})
+    first = next((t for t in tensors if t.shape != (0,)), tensors[0])
+    if any(t.shape is None for t in tensors):
+        return first.with_shape(None)
+    position = axis(dim, first)
+    assert first.shape is not None
+    total: Dim = 0
+    shape: list[Dim] = list(first.shape)
+    for tensor in tensors:
+        assert tensor.shape is not None
+        if tensor.shape == (0,):
+            continue
+        if len(tensor.shape) != len(shape):
+            raise OpError("E0456", shapes=", ".join(shape_text(t.shape) for t in tensors))
+        for index, size in enumerate(tensor.shape):
+            if index != position:
+                if isinstance(size, int) and isinstance(shape[index], int) and size != shape[index]:
+                    raise OpError("E0456", shapes=", ".join(shape_text(t.shape) for t in tensors))
+                if isinstance(size, int) or shape[index] is None:
+                    shape[index] = size if shape[index] is None or isinstance(size, int) else shape[index]
+        total = sizes_of.add(total, tensor.shape[position])
+    shape[position] = total
+    return first.with_shape(tuple(shape))
+
+
+@op
+def cat(*xs: Tensor, dim: int) -> Tensor:
+    """The tensors one after another along `dim`; other sizes agree."""
+    if not xs:
+        raise OpError("E0406", op="cat")
+    return joined(xs, dim)
+
+
+@op
+def stack(*xs: Tensor, dim: int) -> Tensor:
+    """The tensors, all of one shape, along a new dimension `dim`."""
+    if not xs:
+        raise OpError("E0406", op="stack")
+    first = xs[0]
+    same_dtype(**{f"tensor {i}": t for i, t in enumerate(xs)})
+    if any(t.shape is None for t in xs) or first.shape is None:
+        return first.with_shape(None)
+    for other in xs:
+        if other.shape is None or len(other.shape) != len(first.shape) or any(
+                isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(first.shape, other.shape, strict=True)):
+            raise OpError("E0456", shapes=", ".join(shape_text(t.shape) for t in xs))
+    rank = len(first.shape) + 1
+    if not -rank <= dim < rank:
+        raise OpError("E0411", what="dim", dim=dim, rank=rank - 1)
+    position = dim % rank
+    merged = list(first.shape)
+    for other in xs[1:]:
+        assert other.shape is not None
+        merged = [b if isinstance(b, int) else a for a, b in zip(merged, other.shape, strict=True)]
+    return first.with_shape((*merged[:position], len(xs), *merged[position:]))
+
+
+def element(xs: ListType) -> TensorType:
+    """The type of the tensors in a list. OpError E0405 for a list of something else."""
+    if not isinstance(xs.element, TensorType):
+        raise OpError("E0405", op="stack_list", operand="xs", expected="List[Tensor]", found=str(xs))
+    return xs.element
+
+
+@op
+def stack_list(xs: List, *, dim: int) -> Tensor:
+    """The tensors of a list, all of one shape, along a new dimension. RuntimeError for an empty list."""
+    item = element(xs)
+    if item.shape is None:
+        return item
+    rank = len(item.shape) + 1
+    if not -rank <= dim < rank:
+        raise OpError("E0411", what="dim", dim=dim, rank=rank - 1)
+    position = dim % rank
+    return item.with_shape((*item.shape[:position], None, *item.shape[position:]))
+
+
+@op
+def cat_list(xs: List, *, dim: int) -> Tensor:
+    """The tensors of a list one after another along `dim`. RuntimeError for an empty list."""
+    item = element(xs)
+    if item.shape is None:
+        return item
+    position = axis(dim, item)
+    return item.with_shape(tuple(None if i == position else s for i, s in enumerate(item.shape)))
+
+
+@op
+def pad(x: Tensor, value: Scalar, *amounts: Int, mode: str = "constant") -> Tensor:
+    """x padded (negative: cropped) by `amounts`: before and after the last dimension, then the one before it (F.pad).
+
+    `mode`: constant (with `value`), reflect, replicate, circular.
+    """
+    if mode not in MODES:
+        raise OpError("E0457", mode=mode, known=", ".join(MODES))
+    if len(amounts) % 2 or (x.rank is not None and len(amounts) > 2 * x.rank):
+        raise OpError("E0458", count=len(amounts), rank=x.rank)
+    if x.shape is None:
+        return x
+    shape = list(x.shape)
+    for index in range(len(amounts) // 2):
+        grown = sizes_of.add(shape[-1 - index], sizes_of.add(amounts[2 * index].value, amounts[2 * index + 1].value))
+        if isinstance(grown, int) and grown < 0:
+            raise OpError("E0459", dim=len(shape) - 1 - index, size=grown)
+        before = shape[-1 - index]
+        if mode == "reflect" and isinstance(before, int):
+            for amount in (amounts[2 * index].value, amounts[2 * index + 1].value):
+                if isinstance(amount, int) and amount >= before:
+                    raise OpError("E0460", amount=amount, size=before)
+        shape[-1 - index] = grown
+    return x.with_shape(tuple(shape))
+
+
+@op
+def flip(x: Tensor, *, dims: tuple[int, ...]) -> Tensor:
+    """x with the order of elements reversed along `dims`."""
+    axes(dims, x)
+    return x
+
+
+@op
+def roll(x: Tensor, *shifts: Int, dims: tuple[int, ...]) -> Tensor:
+    """x moved circularly by `shifts` along `dims`; no dims: the flattened tensor."""
+    if dims:
+        axes(dims, x)
+    if len(shifts) != (len(dims) or 1):
+        raise OpError("E0420", message=f"roll: {len(shifts)} shifts for {len(dims)} dims")
+    return x
+
+
+@op
+def repeat(x: Tensor, *repeats: Int) -> Tensor:
+    """x tiled `repeats` times along each dimension, new ones first (torch.Tensor.repeat)."""
+    if x.shape is None:
+        return x
+    added = len(repeats) - len(x.shape)
+    if added < 0:
+        raise OpError("E0420", message=f"repeat: {len(repeats)} numbers for a tensor of rank {len(x.shape)}")
+    sizes_shape(repeats)
+    old = (*((1,) * added), *x.shape)
+    return x.with_shape(tuple(sizes_of.multiply(s, r.value) for s, r in zip(old, repeats, strict=True)))
+
+
+@op
+def repeat_interleave(x: Tensor, repeats: Int, *, dim: int) -> Tensor:
+    """Each slice along `dim` repeated `repeats` times in a row."""
+    position = axis(dim, x)
+    if x.shape is None:
+        return x
+    return x.with_shape(tuple(sizes_of.multiply(s, repeats.value) if i == position else s for i, s in enumerate(x.shape)))
+
+
+@op
+def diagonal(x: Tensor, *, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """The diagonal of dimensions dim1 and dim2, as a new last dimension."""
+    if x.shape is None:
+        return x
+    first, second = axes((dim1, dim2), x)
+    rows, columns = x.shape[first], x.shape[second]
+    length: Dim = None
+    if isinstance(rows, int) and isinstance(columns, int):
+        length = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
+    elif rows == columns and offset == 0:
+        length = rows
+    return x.with_shape((*(s for i, s in enumerate(x.shape) if i not in (first, second)), length))
+
+
+@op
+def unfold(x: Tensor, *, dim: int, size: int, step: int) -> Tensor:
+    """All windows of `size` elements along `dim`, `step` apart, as a new last dimension (torch.Tensor.unfold)."""
+    positive((size, step), "size and step")
+    position = axis(dim, x)
+    if x.shape is None:
+        return x
+    old = x.shape[position]
+    if isinstance(old, int) and old < size:
+        raise OpError("E0420", message=f"unfold: windows of {size} in a dimension of size {old}")
+    count = sizes_of.add(sizes_of.floor_divide(sizes_of.subtract(old, size), step), 1)
+    return x.with_shape((*(count if i == position else s for i, s in enumerate(x.shape)), size))
+
+
+@op
+def slice_scatter(x: Tensor, source: Tensor, start: Int, stop: Int, step: Int, *, dim: int) -> Tensor:
+    """x with x[start:stop:step] along `dim` replaced by `source`."""
+    axis(dim, x)
+    same_dtype(x=x, source=source)
+    return x
+
+
+@op
+def select_scatter(x: Tensor, source: Tensor, index: Int, *, dim: int) -> Tensor:
+    """x with x[index] along `dim` replaced by `source`."""
+    axis(dim, x)
+    same_dtype(x=x, source=source)
+    return x
+
+
+@op
+def diagonal_scatter(x: Tensor, source: Tensor, *, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """x with its diagonal replaced by `source`."""
+    axes((dim1, dim2), x)
+    same_dtype(x=x, source=source)
+    return x
+
+
+@op
+def pixel_shuffle(x: Tensor, *, factor: int) -> Tensor:
+    """[..., C*r*r, H, W] to [..., C, H*r, W*r] (Shi et al. 2016)."""
+    positive(factor, "factor")
+    if x.shape is None:
+        return x
+    if len(x.shape) < 3:
+        rank_is(x, "x", 3, 4)
+    *lead, c, h, w = x.shape
+    if isinstance(c, int) and c % (factor * factor):
+        raise OpError("E0420", message=f"pixel_shuffle: {c} channels are no multiple of {factor * factor}")
+    return x.with_shape((*lead, sizes_of.floor_divide(c, factor * factor), sizes_of.multiply(h, factor), sizes_of.multiply(w, factor)))
+
+
+@op
+def pixel_unshuffle(x: Tensor, *, factor: int) -> Tensor:
+    """[..., C, H*r, W*r] to [..., C*r*r, H, W]: the inverse of pixel_shuffle."""
+    positive(factor, "factor")
+    if x.shape is None:
+        return x
+    if len(x.shape) < 3:
+        rank_is(x, "x", 3, 4)
+    *lead, c, h, w = x.shape
+    return x.with_shape((*lead, sizes_of.multiply(c, factor * factor), sizes_of.floor_divide(h, factor), sizes_of.floor_divide(w, factor)))
+
+
+@op
+def size(x: Tensor, *, dim: int) -> Int:
+    """The size of dimension `dim`."""
+    position = axis(dim, x)
+    if x.shape == ():
+        raise OpError("E0411", what="dim", dim=dim, rank=0)
+    return IntType(None if x.shape is None else x.shape[position])
+
+
+@op
+def rank(x: Tensor) -> Int:
+    """The number of dimensions."""
+    return IntType(x.rank)
+
+
+@op
+def numel(x: Tensor) -> Int:
+    """The number of elements."""
+    return IntType(None if x.shape is None else sizes_of.product(x.shape))
+
+
+@op
+def item(x: Tensor) -> Scalar:
+    """The only element as a number of its category. RuntimeError for another number of elements."""
+    if x.shape is not None:
+        count = sizes_of.product(x.shape)
+        if isinstance(count, int) and count != 1:
+            raise OpError("E0461", count=count)
+    kinds: dict[int, Type] = {BOOL_CATEGORY: BOOL, INT_CATEGORY: IntType(), FLOAT_CATEGORY: FLOAT}
+    if x.dtype.category not in kinds:
+        raise OpError("E0408", op="item", expected="real", found=x.dtype)
+    return kinds[x.dtype.category]  # type: ignore[return-value]
+
+
+# Gradients.
+
+reshape.gradient(lambda g, y, x, *sizes: (reshape_as(g, x), *(None,) * len(sizes)))
+reshape_as.gradient(lambda g, y, x, like: (reshape_as(g, x), None))
+expand.gradient(lambda g, y, x, *sizes: (sum_to(g, x), *(None,) * len(sizes)))
+expand_as.gradient(lambda g, y, x, like: (sum_to(g, x), None))
+sum_to.gradient(lambda g, y, x, like: (expand_as(g, x), None))
+
+
+@squeeze.gradient
+def _(g: Any, y: Any, x: Any, *, dims: Any) -> Any:
+    return reshape_as(g, x)
+
+
+@unsqueeze.gradient
+def _(g: Any, y: Any, x: Any, *, dim: int) -> Any:
+    return reshape_as(g, x)
+
+
+@permute.gradient
+def _(g: Any, y: Any, x: Any, *, dims: Any) -> Any:
+    inverse = [0] * len(dims)
+    for position, dim in enumerate(dims):
+        inverse[dim % len(dims)] = position
+    return permute(g, dims=tuple(inverse))
+
+
+@slice_.gradient
+def _(g: Any, y: Any, x: Any, start: Any, stop: Any, step: Any, *, dim: int) -> Any:
+    return slice_scatter(x * 0.0, g, start, stop, step, dim=dim), None, None, None
+
+
+@select.gradient
+def _(g: Any, y: Any, x: Any, index: Any, *, dim: int) -> Any:
+    return select_scatter(x * 0.0, g, index, dim=dim), None
+
+
+@diagonal.gradient
+def _(g: Any, y: Any, x: Any, *, offset: int, dim1: int, dim2: int) -> Any:
+    return diagonal_scatter(x * 0.0, g, offset=offset, dim1=dim1, dim2=dim2)
+
+
+@slice_scatter.gradient
+def _(g: Any, y: Any, x: Any, source: Any, start: Any, stop: Any, step: Any, *, dim: int) -> Any:
+    inner = slice_(g, start, stop, step, dim=dim)
+    return slice_scatter(g, inner * 0.0, start, stop, step, dim=dim), inner, None, None, None
+
+
+@select_scatter.gradient
+def _(g: Any, y: Any, x: Any, source: Any, index: Any, *, dim: int) -> Any:
+    inner = select(g, index, dim=dim)
+    return select_scatter(g, inner * 0.0, index, dim=dim), inner, None
+
+
+@diagonal_scatter.gradient
+def _(g: Any, y: Any, x: Any, source: Any, *, offset: int, dim1: int, dim2: int) -> Any:
+    inner = diagonal(g, offset=offset, dim1=dim1, dim2=dim2)
+    return diagonal_scatter(g, inner * 0.0, offset=offset, dim1=dim1, dim2=dim2), inner
+
+
+@cat.gradient
+def _(g: Any, y: Any, *xs: Any, dim: int) -> Any:
+    from scriptc.ir.ops.scalar import scalar_add
+
+    start: Any = 0
+    parts = []
+    for x in xs:
+        if x.shape == (0,) and g.rank != 1:
+            parts.append(None)
+            continue
+        stop = scalar_add(size(x, dim=dim), start)
+        parts.append(slice_(g, start, stop, 1, dim=dim))
+        start = stop
+    return tuple(parts)
+
+
+@stack.gradient
+def _(g: Any, y: Any, *xs: Any, dim: int) -> Any:
+    return tuple(select(g, index, dim=dim) for index in range(len(xs)))
+
+
+@pad.gradient
+def _(g: Any, y: Any, x: Any, value: Any, *amounts: Any, mode: str) -> Any:
+    from scriptc.ir.ops.scalar import scalar_neg
+
+    if mode != "constant":
+        return (pad_gradient(g, x, *amounts, mode=mode), None, *(None,) * len(amounts))
+    return (pad(g, 0.0, *(-a if isinstance(a, int) else scalar_neg(a) for a in amounts), mode="constant"), None,
+            *(None,) * len(amounts))
+
+
+@op(no_gradient="second derivatives through non-constant padding are not needed by any model seen")
+def pad_gradient(g: Tensor, x: Tensor, *amounts: Int, mode: str) -> Tensor:
+    """The gradient of `pad` (not constant) to x: padded places add to the elements they copied."""
+    return x
+
+
+flip.gradient(lambda g, y, x, dims: flip(g, dims=dims))
+
+
+@roll.gradient
+def _(g: Any, y: Any, x: Any, *shifts: Any, dims: Any) -> Any:
+    from scriptc.ir.ops.scalar import scalar_neg
+
+    return (roll(g, *(-s if isinstance(s, int) else scalar_neg(s) for s in shifts), dims=dims), *(None,) * len(shifts))
+
+
+@repeat.gradient
+def _(g: Any, y: Any, x: Any, *repeats: Any) -> Any:
+    added = len(repeats) - x.rank
+    shape: list[Any] = []
+    for index, times in enumerate(repeats):
+        shape += [times, 1 if index < added else size(x, dim=index - added)]
+    split = reshape(g, *shape)
+    return (reshape_as(split.sum(tuple(range(0, 2 * len(repeats), 2))), x), *(None,) * len(repeats))
+
+
+@repeat_interleave.gradient
+def _(g: Any, y: Any, x: Any, repeats: Any, *, dim: int) -> Any:
+    position = dim % x.rank
+    shape = [size(x, dim=i) for i in range(x.rank)]
+    return reshape(g, *shape[:position + 1], repeats, *shape[position + 1:]).sum(position + 1), None
+
+
+pixel_shuffle.gradient(lambda g, y, x, factor: pixel_unshuffle(g, factor=factor))
+pixel_unshuffle.gradient(lambda g, y, x, factor: pixel_shuffle(g, factor=factor))
+
+
+@op(no_gradient="second derivatives of unfold are not needed by any model seen")
+def unfold_gradient(g: Tensor, x: Tensor, *, dim: int, size: int, step: int) -> Tensor:
+    """The gradient of `unfold` to x: windows add up where they overlap."""
+    return x
+
+
+@unfold.gradient
+def _(g: Any, y: Any, x: Any, *, dim: int, size: int, step: int) -> Any:
+    return unfold_gradient(g, x, dim=dim, size=size, step=step)
+
+
+@stack_list.gradient
+def _(g: Any, y: Any, xs: Any, *, dim: int) -> Any:
+    return unstack_list(g, dim=dim)
+
+
+@op(no_gradient="it stands for a gradient itself")
+def unstack_list(x: Tensor, *, dim: int) -> List:
+    """The slices of x along `dim` as a list: the inverse of stack_list."""
+    position = axis(dim, x)
+    shape = None if x.shape is None else tuple(s for i, s in enumerate(x.shape) if i != position)
+    return ListType(x.with_shape(shape))
+
+
+nondifferentiable("sizes carry no gradient", size, rank, numel)
+nondifferentiable("scalars carry no gradient", item)
+nondifferentiable("its parts' sizes are not kept; stack_list is", cat_list)
+
