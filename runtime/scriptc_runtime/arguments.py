@@ -13,8 +13,8 @@ from scriptc.ir import dims
 from scriptc.ir.dims import Symbol, Symbolic
 from scriptc.ir.graph import Fixed, Function, Group, Leaf, Structure
 from scriptc.ir.registry import shape_text
-from scriptc.ir.types import BOOL, FLOAT, NONE, STR, DictType, IntType, ListType, OptionalType, TensorType, TupleType, Type, dtype_of
-from scriptc_runtime.tensor import Tensor
+from scriptc.ir.types import BOOL, FLOAT, NONE, STR, DictType, IntType, ListType, OptionalType, TensorType, TupleType, Type
+from scriptc_runtime.tensor import Tensor, dtype_named
 
 
 def signature(function: Function) -> str:
@@ -112,24 +112,23 @@ class Binder:
 
     def convert(self, value: Any, kind: Type, name: str) -> Any:
         """One argument in the form the function takes it: arrays, Python scalars, lists, tuples, dicts, None."""
-        wrong = self._error("R0104", name=name, expected=str(kind), found=_kind(value))
         if isinstance(kind, TensorType):
             return self._tensor(value, kind, name)
         if isinstance(kind, OptionalType):
             return None if value is None else self.convert(value, kind.element, name)
         if isinstance(kind, IntType):
-            return self._int(value, kind, name, wrong)
+            return self._int(value, kind, name)
         if kind == FLOAT:
             if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-                raise wrong
+                raise self._wrong(value, kind, name)
             return float(value)
         if kind == BOOL:
             if not isinstance(value, bool | np.bool_):
-                raise wrong
+                raise self._wrong(value, kind, name)
             return bool(value)
         if kind == STR or kind == NONE:
             if not (isinstance(value, str) if kind == STR else value is None):
-                raise wrong
+                raise self._wrong(value, kind, name)
             return value
         if isinstance(kind, ListType) and isinstance(value, list | tuple):
             return [self.convert(v, kind.element, f"{name}[{i}]") for i, v in enumerate(value)]
@@ -138,15 +137,18 @@ class Binder:
         if isinstance(kind, DictType) and isinstance(value, Mapping):
             return {self.convert(k, kind.key, f"a key of {name}"): self.convert(v, kind.value, f"{name}[{k!r}]")
                     for k, v in value.items()}
-        raise wrong
+        raise self._wrong(value, kind, name)
 
-    def _int(self, value: Any, kind: IntType, name: str, wrong: CallError) -> int:
+    def _wrong(self, value: Any, kind: Type, name: str) -> CallError:
+        return self._error("R0104", name=name, expected=str(kind), found=_kind(value))
+
+    def _int(self, value: Any, kind: IntType, name: str) -> int:
         try:
             number = operator.index(value)
         except (TypeError, ValueError):
-            raise wrong from None
+            raise self._wrong(value, kind, name) from None
         if isinstance(value, bool) or not -(2**63) <= number < 2**63:
-            raise wrong
+            raise self._wrong(value, kind, name)
         if isinstance(kind.value, int) and kind.value != number:
             raise self._error("R0109", name=name, expected=kind.value, found=number)
         if isinstance(kind.value, Symbolic):
@@ -164,7 +166,7 @@ class Binder:
             except (TypeError, ValueError):
                 raise self._error("R0122", name=name, found=_kind(value)) from None
         try:
-            found = dtype_of(array)
+            found = dtype_named(array.dtype)
         except KeyError:
             raise self._error("R0122", name=name, found=f"an array of {array.dtype}") from None
         if found is not kind.dtype:
@@ -179,7 +181,7 @@ class Binder:
     def _size(self, declared: dims.Dim, size: int, kind: TensorType, array: np.ndarray, name: str, dim: int) -> None:
         if isinstance(declared, int) and declared != size:
             assert kind.shape is not None
-            relaxed = ",".join("N" if i == dim else dims.dim_text(d) for i, d in enumerate(kind.shape))
+            relaxed = ",".join("*" if i == dim else dims.dim_text(d) for i, d in enumerate(kind.shape))
             raise self._error("R0107", name=name, expected=shape_text(kind.shape), found=list(array.shape), dim=dim,
                               relaxed=f"{kind.dtype}[{relaxed}]")
         if isinstance(declared, Symbolic):

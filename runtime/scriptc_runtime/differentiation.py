@@ -2,11 +2,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from scriptc.errors import CallError, CompileError, diagnostic
+from scriptc.ir.autodiff import Gradient, differentiate
 from scriptc.ir.graph import Function
+from scriptc_runtime import tape
 from scriptc_runtime.plan.cache import PlanCache
 from scriptc_runtime.runner import Runner
+from scriptc_runtime.tensor import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """The two halves of a gradient, ready to run; or the reason why there is none."""
+
+    gradient: Gradient | None
+    forward: Runner | None
+    backward: Runner | None
+    failure: CompileError | None = None
 
 
 class Differentiable:
@@ -15,9 +32,71 @@ class Differentiable:
     def __init__(self, function: Function) -> None:
         self.function = function
         self.runner = Runner(function)
-        self._pairs: PlanCache[Any] = PlanCache()
+        self._pairs: PlanCache[_Pair] = PlanCache()
 
-    def call_recorded(self, arguments: Sequence[Any], sources: Sequence[Any], wrt_inputs: Sequence[int],
+    def call_recorded(self, arguments: Sequence[Any], sources: Sequence[Tensor | None], wrt_inputs: Sequence[int],
                       wrt_state: Mapping[str, int], lazily: bool = False) -> list[Any]:
-        """x"""
-        raise NotImplementedError
+        """Run on `arguments` (inputs, then state) and put the call on the tape; results as tensors, updates as arrays.
+
+        `sources` holds the tensor behind each argument; gradients go to those at `wrt_inputs` and at the positions in
+        `wrt_state`. With `lazily` nothing is saved, and `backward` runs the forward again (evaluation is rarely followed
+        by it).
+        """
+        pair = self._pair(tuple(wrt_inputs), tuple(n for n in self.function.state if n in wrt_state))
+        if pair.gradient is None or not pair.gradient.result_indices:
+            lazily = True
+        saved: list[Any] = []
+        if lazily:
+            raw = self.runner.run(arguments)
+        else:
+            raw, saved = self._forward(pair, arguments)
+        count = len(self.function.results)
+        results = [_tensor(r) for r in raw[:count]]
+        if pair.gradient is not None and not pair.gradient.result_indices:
+            return [*results, *raw[count:]]
+        inputs = [sources[i] for i in sorted(wrt_inputs)] + [sources[wrt_state[n]] for n in self.function.state if n in wrt_state]
+        indices = pair.gradient.result_indices if pair.gradient is not None else tuple(
+            i for i, r in enumerate(results) if isinstance(r, Tensor) and r.dtype.is_floating_point)
+        outputs = [results[i] for i in indices]
+        shapes = [(o.shape, o.dtype.numpy) for o in outputs]
+        state = dict(zip(self.function.state, arguments[len(self.function.inputs):], strict=True))
+
+        def pull(gradients: tape.Gradients) -> tape.Gradients:
+            if pair.gradient is None or pair.backward is None:
+                raise _not_differentiable(self.function, pair)
+            kept = self._forward(pair, arguments)[1] if lazily else saved
+            incoming = [np.zeros(shape, dtype) if g is None else np.asarray(g, dtype)
+                        for g, (shape, dtype) in zip(gradients, shapes, strict=True)]
+            return pair.backward.run([*incoming, *kept, *(state[n] for n in pair.gradient.backward.state)])
+
+        tape.record(self.function.name, [t for t in inputs if t is not None], outputs, pull)
+        return [*results, *raw[count:]]
+
+    def _forward(self, pair: _Pair, arguments: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """(results and updates, saved values) of the saving forward."""
+        assert pair.forward is not None and pair.gradient is not None
+        count = len(self.function.results)
+        saved = range(count, count + len(pair.gradient.saved))
+        raw = pair.forward.run(arguments, sharing=saved)
+        return [*raw[:count], *raw[saved.stop:]], raw[saved.start:saved.stop]
+
+    def _pair(self, wrt_inputs: tuple[int, ...], wrt_state: tuple[str, ...]) -> _Pair:
+        return self._pairs.get((wrt_inputs, wrt_state), lambda: self._differentiated(wrt_inputs, wrt_state))
+
+    def _differentiated(self, wrt_inputs: tuple[int, ...], wrt_state: tuple[str, ...]) -> _Pair:
+        try:
+            gradient = differentiate(self.function, wrt_inputs=wrt_inputs, wrt_state=wrt_state)
+        except CompileError as error:
+            return _Pair(None, None, None, error)
+        return _Pair(gradient, Runner(gradient.forward), Runner(gradient.backward))
+
+
+def _tensor(value: Any) -> Any:
+    from scriptc_runtime.arguments import wrap
+
+    return wrap(value)
+
+
+def _not_differentiable(function: Function, pair: _Pair) -> CallError:
+    reason = "; ".join(d.message for d in pair.failure.diagnostics) if pair.failure is not None else "nothing flows"
+    return CallError(diagnostic("R0116", what=f"{function.name}()", reason=reason))

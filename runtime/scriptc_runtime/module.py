@@ -132,10 +132,11 @@ class Module:
         """Put new contents into state entries and into the caller's arrays."""
         for name, value in zip(function.updates, updates, strict=False):
             target = self._state[name]
-            if isinstance(value, Tensor) and target.shape == value.shape:
-                np.copyto(target._writable(), value._array)
+            content = np.asarray(value)
+            if target.shape == content.shape:
+                np.copyto(target._writable(), content)
             else:
-                target._array = np.asarray(value)
+                target._array = content
         for index, value in zip(function.input_updates, updates[len(function.updates):], strict=True):
             given = binder.leaves[index]
             if not given.flags.writeable:

@@ -28,9 +28,22 @@ class Runner:
         """The plan for arguments of these shapes. CallError where they do not fit the program."""
         return self._plans.get(signature_of(arguments), lambda: self._make(arguments))
 
-    def run(self, arguments: Sequence[Any]) -> list[Any]:
-        """Results, then state updates, then input updates. None of them shares memory with an argument."""
-        return [detached(result, arguments) for result in self.plan(arguments).run(arguments)]
+    def run(self, arguments: Sequence[Any], sharing: range = range(0)) -> list[Any]:
+        """Results, then state updates, then input updates. None of them shares memory with an argument.
+
+        Results in `sharing` may share the memory of arguments that the function does not change: values saved for
+        `backward`, which nobody sees.
+        """
+        results = self.plan(arguments).run(arguments)
+        changed = self._changed(arguments) if sharing else ()
+        return [detached(result, changed if index in sharing else arguments) for index, result in enumerate(results)]
+
+    def _changed(self, arguments: Sequence[Any]) -> list[Any]:
+        """The arguments whose memory is written when the call ends."""
+        function = self.function
+        count = len(function.inputs)
+        return [arguments[i] for i in function.input_updates] + [
+            array for name, array in zip(function.state, arguments[count:], strict=True) if name in function.updates]
 
     def _make(self, arguments: Sequence[Any]) -> Plan:
         types = {value: type_of_value(content, value.type)

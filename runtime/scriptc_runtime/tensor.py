@@ -1,6 +1,7 @@
 """The user's array: numpy memory with torch's names, on the tape where a gradient is wanted."""
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,12 @@ from scriptc.ir.expressions import Operators
 from scriptc.ir.registry import REGISTRY, OpDef, TensorType
 from scriptc.ir.types import DTYPES, DType, dtype_of, float32
 from scriptc_runtime import tape
+
+
+@functools.lru_cache(maxsize=256)
+def dtype_named(dtype: np.dtype) -> DType:
+    """The DType of a numpy dtype: `dtype_of`, remembered, because numpy makes a dtype's name anew each time. KeyError."""
+    return dtype_of(dtype)
 
 
 class Tensor(Operators):
@@ -44,7 +51,7 @@ class Tensor(Operators):
 
     @property
     def dtype(self) -> DType:
-        return dtype_of(self._array)
+        return dtype_named(self._array.dtype)
 
     @property
     def ndim(self) -> int:
@@ -341,7 +348,7 @@ def _as_array(data: Any) -> np.ndarray:
     else:
         array = np.asarray(data)
     try:
-        dtype_of(array)
+        dtype_named(array.dtype)
     except KeyError:
         raise TypeError(f"{type(data).__name__} of {array.dtype} is no tensor") from None
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))

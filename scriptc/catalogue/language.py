@@ -21,6 +21,7 @@ ENTRIES: dict[str, Entry] = {
     "E0232": Entry("no such argument", "--input names {name!r}, which {method} does not take",
                    "its arguments are {known}"),
     "E0233": Entry("no such method", "the model has no method {name!r}"),
+    "E0234": Entry("source not found", "there is no file {path}"),
     "E0250": Entry("ambiguous in-place target", "{what} on a tensor that may be one of two: it was assigned in a branch",
                    "write x = x + 1 instead of x += 1, or clone() it first"),
     "E0251": Entry("in-place through this view", "writing through {view} is not supported", "clone() the tensor first"),

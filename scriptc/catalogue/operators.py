@@ -59,4 +59,6 @@ ENTRIES: dict[str, Entry] = {
     "E0492": Entry("unknown resampling mode", "mode {mode!r} is not supported; known are {known}"),
     "E0493": Entry("target does not fit", "a target of shape {target} does not fit scores of shape {x}"),
     "E0494": Entry("not a random state", "a random state is uint64[2], found {found}"),
+    "E0501": Entry("no gradient", "{op} has no gradient: {reason}", "call detach() on its input, or freeze what stands before it"),
+    "E0502": Entry("broken program", "{message}"),
 }

@@ -46,8 +46,10 @@ class Symbolic:
     def __str__(self) -> str:
         text = ""
         for monomial, coefficient in self.terms:
-            product = "*".join(str(a) for a in monomial)
             size = abs(coefficient)
+            alone = size == 1 and len(monomial) == 1
+            # 2*((N)//(H)) is not 2*(N)//(H), which reads as (2*N)//(H).
+            product = "*".join(str(a) if alone or isinstance(a, Symbol) else f"({a})" for a in monomial)
             body = product if size == 1 and product else f"{size}*{product}" if product else str(size)
             sign = "-" if coefficient < 0 else "+" if text else ""
             text += sign + body

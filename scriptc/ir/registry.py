@@ -314,6 +314,7 @@ _CATEGORIES = {
 
 
 def _elementwise_type(name: str, kinds: Sequence[Type], result: str, accepts: str) -> TensorType:
+    kinds = [k for k in kinds if k is not None]  # an optional operand that is absent
     tensors = [k for k in kinds if isinstance(k, TensorType)]
     if not tensors:
         raise OpError("E0406", op=name)

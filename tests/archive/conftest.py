@@ -130,7 +130,7 @@ class Forge:
 
     def __init__(self) -> None:
         self.head = HEAD
-        self.sections: dict[str, bytes] = {"ir": msgpack.packb({"requires": []}), "meta": msgpack.packb({"a": [1, 2.5]})}
+        self.sections = {"ir": msgpack.packb({"requires": []}), "meta": msgpack.packb({"a": [1, 2.5]})}
         self.blobs: list[bytes] = [np.arange(6, dtype="<f4").tobytes(), b"\x01\x00\x01", b""]
         self.tensors: Any = {"w": [0, "f32", [2, 3]], "tied": [0, "f32", [2, 3]], "mask": [1, "bool", [3]],
                              "none": [2, "f64", [0, 4]]}

@@ -145,7 +145,8 @@ def test_a_newer_minor_version_with_known_requirements_is_read(forge: Any) -> No
 
 
 @pytest.mark.parametrize(("ir", "code"), [
-    ({"requires": ["zstd"]}, "A0128"), ({"requires": "zstd"}, "A0130"), ({"requires": [1]}, "A0130"), ({}, "A0130"), ([], "A0130"),
+    ({"requires": ["zstd"]}, "A0128"), ({"requires": "zstd"}, "A0130"), ({"requires": [1]}, "A0130"), ({}, "A0130"),
+    ([], "A0130"),
 ], ids=str)
 def test_a_newer_minor_version_with_unknown_requirements_is_refused(ir: Any, code: str, forge: Any) -> None:
     forge.head = HEAD[:11] + b"\x01"
@@ -326,8 +327,9 @@ def test_dims_are_checked_in_unbounded_integers(name: str, forge: Any) -> None:
     assert code_of(forge.build()) == code
 
 
-BAD_NAMES = ["", ".", "..", "../w", "a/../b", "/w", "a/", "a//b", "a\\b", "C:\\w", "C:/w/../x", "w\n", "w\x00", "w ", " w", "-rf",
-             "a..b", "ä", "\u202ew", "w" * 513, "a:b:", ".hidden", "~", "$(id)", "w;x", "%s", "{0}", "w'", "\x1b[31m"]
+BAD_NAMES = ["", ".", "..", "../w", "a/../b", "/w", "a/", "a//b", "a\\b", "C:\\w", "C:/w/../x", "w\n", "w\x00", "w ",
+             " w", "-rf", "a..b", "ä", "\u202ew", "w" * 513, "a:b:", ".hidden", "~", "$(id)", "w;x", "%s", "{0}", "w'",
+             "\x1b[31m"]
 
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)

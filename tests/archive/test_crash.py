@@ -105,7 +105,8 @@ def calls_of_one_save(path: Path, tensors: int) -> int:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("fault", ["EIO", "ENOSPC", "interrupt"])
-def test_a_fault_at_any_call_leaves_old_or_new_and_nothing_else(fault: str, after: bool, size: str, tmp_path: Path) -> None:
+def test_a_fault_at_any_call_leaves_old_or_new_and_nothing_else(fault: str, after: bool, size: str,
+                                                                tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     total = calls_of_one_save(path, SIZES[size])
     states: Counter[int] = Counter()
@@ -154,7 +155,7 @@ def test_short_writes_are_continued(tmp_path: Path) -> None:
 
 
 def after_power_loss(log: list[tuple[Any, ...]], old: bytes, rng: random.Random) -> bytes:
-    """A state the disk may be in: unsynced pages are there or zero, a rename is certain only once its directory is synced."""
+    """A state the disk may be in: unsynced pages are there or zero, a rename holds once the directory is synced."""
     pages: dict[str, list[bytes]] = {}
     synced: dict[str, int] = {}
     renamed = certain = False
@@ -171,7 +172,8 @@ def after_power_loss(log: list[tuple[Any, ...]], old: bytes, rng: random.Random)
     if not renamed or (not certain and rng.random() < 0.5):
         return old
     safe = synced.get(source, 0)
-    return b"".join(page if n < safe or rng.random() < 0.5 else bytes(len(page)) for n, page in enumerate(pages[source]))
+    return b"".join(page if number < safe or rng.random() < 0.5 else bytes(len(page))
+                    for number, page in enumerate(pages[source]))
 
 
 def power_loss_states(tmp_path: Path, durable: bool, samples: int) -> Counter[str]:

@@ -26,14 +26,14 @@ from scriptc.ir.archive.vectors import read_vectors
 CONTAINER_RUNS, PROGRAM_RUNS = 180_000, 20_000
 
 HOSTILE: list[Any] = [
-    0, 1, -1, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 2**64 - 1, -2**63, 2**48 - 1, float("nan"), float("inf"), 1e308, 3.0, None,
-    True, "", "..", "../../etc/passwd", "/abs", "a\x00b", "a;import os", "\u202e", "x" * 600, "__class__", "f32", "i4", "object",
-    "int(9)", "float32[N]", "float32[(N)//(0)]", "Tuple[]", "add", "if", "loop", b"", bytes(32), [], {}, [[]], [0] * 40,
-    {"a": 1}, [2**47] * 16, [0, 2**47, 2**47], [-1], {"dtype": "float32"}, {"complex": [0.0, 1.0]}, [{"complex": [1.0]}],
-    {"tensor": "fc.weight"}, {"kind": "tuple", "label": "", "keys": [], "items": []},
+    0, 1, -1, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 2**64 - 1, -2**63, 2**48 - 1, float("nan"), float("inf"), 1e308, 3.0,
+    None, True, b"", bytes(32), [], {}, [[]], [0] * 40, [2**47] * 16, [0, 2**47, 2**47], [-1], {"a": 1},
+    "", "..", "../../etc/passwd", "/abs", "a\x00b", "a;import os", "\u202e", "x" * 600, "__class__", "f32", "i4",
+    "object",    "int(9)", "float32[N]", "float32[(N)//(0)]", "Tuple[]", "add", "if", "loop", {"dtype": "float32"},
+    {"complex": [0.0, 1.0]}, [{"complex": [1.0]}], {"tensor": "fc.weight"},
+    {"kind": "tuple", "label": "", "keys": [], "items": []},
 ]
-BYTES = bytes([0x00, 0x01, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xC0, 0xC1, 0xC3, 0xC4, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xD6, 0xDB, 0xDD,
-               0xDF, 0xFF])
+BYTES = bytes.fromhex("00017f808f909fa0c0c1c3c4c6c7c9cacbd6dbdddfff")
 
 
 class Mutator:
@@ -43,10 +43,12 @@ class Mutator:
         self.good = good
         self.random = random.Random(seed)
         self.index_offset, self.index_length = struct.unpack(">QQ", good[-48:-32])
-        self.index = msgpack.unpackb(good[self.index_offset:self.index_offset + self.index_length])
+        self.packed_index = good[self.index_offset:self.index_offset + self.index_length]
+        self.index = msgpack.unpackb(self.packed_index)
         self.paths = [path for path in paths(self.index) if path]
-        self.sections = {n: msgpack.unpackb(good[o:o + length]) for n, o, length, _ in self.index["sections"]}
-        self.section_paths = {n: [path for path in paths(value) if path] for n, value in self.sections.items()}
+        self.sections = {n: good[o:o + length] for n, o, length, _ in self.index["sections"]}
+        self.section_paths = {name: [path for path in paths(msgpack.unpackb(raw)) if path]
+                              for name, raw in self.sections.items()}
 
     def blind(self) -> bytes:
         """Bits, bytes, runs and lengths, anywhere; digests as they are."""
@@ -76,17 +78,17 @@ class Mutator:
 
     def index_bytes(self) -> bytes:
         """Bytes of the index, root repaired."""
-        index = bytearray(self.good[self.index_offset:self.index_offset + self.index_length])
+        index = bytearray(self.packed_index)
         self.damage(index)
         return self.seal(self.good[:self.index_offset], bytes(index))
 
     def index_values(self) -> bytes:
         """Values of the index, replaced by hostile ones, moved, dropped or doubled; root repaired."""
-        return self.reindex(self.mutate(self.index, self.paths))
+        return self.reindex(self.mutate(self.packed_index, self.paths))
 
     def section_bytes(self) -> bytes:
         """Bytes of a section, its digest and the root repaired."""
-        index = copy.deepcopy(self.index)
+        index = msgpack.unpackb(self.packed_index)
         entry = self.random.choice(index["sections"])
         raw = bytearray(self.good[entry[1]:entry[1] + entry[2]])
         self.damage(raw)
@@ -109,9 +111,9 @@ class Mutator:
             raw[at] = self.random.choice((self.random.randrange(256), raw[at] ^ 1 << self.random.randrange(8),
                                           self.random.choice(BYTES)))
 
-    def mutate(self, tree: Any, places: list[tuple[Any, ...]]) -> Any:
+    def mutate(self, packed: bytes, places: list[tuple[Any, ...]]) -> Any:
         choose = self.random
-        tree = copy.deepcopy(tree)
+        tree = msgpack.unpackb(packed)
         for _ in range(choose.choice((1, 1, 2))):
             path = choose.choice(places)
             try:
@@ -230,7 +232,8 @@ def run(good: bytes, read: Callable[[bytes], bytes], mutators: tuple[str, ...], 
 
 def test_mutated_containers_are_refused_or_whole(forge: Any, tmp_path: Path) -> None:
     mutators = ("blind", "index_bytes", "index_values", "blind", "section_bytes", "section_values")
-    forge.sections = {name: msgpack.packb({"requires": [], "n": [1, 2]}) for name in ("ir", "meta", "source", "srcmap", "vectors")}
+    content = msgpack.packb({"requires": [], "n": [1, 2]})
+    forge.sections = dict.fromkeys(("ir", "meta", "source", "srcmap", "vectors"), content)
     outcomes = run(small_archive(forge), read_everything, mutators, CONTAINER_RUNS, 11, tmp_path / "input.pt")
     assert outcomes["blind accepted"] == 0
     assert outcomes["index_values refused"] > 10_000
@@ -254,7 +257,8 @@ def test_large_files_are_covered_like_small_ones(where: str, tmp_path: Path) -> 
     write_archive(tmp_path / "a.pt", {"ir": {"requires": []}}, {f"t{i}": rng.random(40_000) for i in range(25)})
     good = (tmp_path / "a.pt").read_bytes()
     offset = struct.unpack(">Q", good[-48:-40])[0]
-    low, high = {"index": (offset, len(good) - 54), "tail": (len(good) - 54, len(good)), "pads and payloads": (0, offset)}[where]
+    end = len(good)
+    low, high = {"index": (offset, end - 54), "tail": (end - 54, end), "pads and payloads": (0, offset)}[where]
     data = bytearray(good)
     for position in rng.integers(low, high, 20):
         data[position] ^= 1 << int(rng.integers(8))

@@ -25,9 +25,9 @@ from scriptc.ir.archive.vectors import read_vectors
 import ml_dtypes  # the only module that reading a file may import, and a fixed one
 
 seen = []
-FORBIDDEN = {"import", "exec", "compile", "os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.__new__",
-             "socket.connect", "ctypes.dlopen", "pickle.find_class", "marshal.loads", "os.remove", "os.rename", "os.mkdir",
-             "os.chmod", "shutil.rmtree", "code.__new__"}
+FORBIDDEN = {"import", "exec", "compile", "os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen",
+             "socket.__new__", "socket.connect", "ctypes.dlopen", "pickle.find_class", "marshal.loads", "os.remove",
+             "os.rename", "os.mkdir", "os.chmod", "shutil.rmtree", "code.__new__"}
 
 def watch(event, arguments):
     if event in FORBIDDEN:
@@ -64,8 +64,9 @@ def test_reading_hostile_files_imports_executes_and_writes_nothing(program_file:
     sections, tensors = parts(program_file)
     corpus = tmp_path / "corpus"
     corpus.mkdir()
-    hostile = ["os.system", "__import__('os').system('true')", "builtins.eval", "cos\nsystem\n(S'true'\ntR.", "../../x", "{0.__class__}",
-               b"\x80\x04\x95", {"dtype": "object"}, {"__class__": "x"}, -1, 2**63, None, [], float("nan")]
+    hostile = ["os.system", "__import__('os').system('true')", "builtins.eval", "cos\nsystem\n(S'true'\ntR.",
+               "../../x", "{0.__class__}", b"\x80\x04\x95", {"dtype": "object"}, {"__class__": "x"}, -1, 2**63, None,
+               [], float("nan")]
     places = [path for path in leaves(sections) if path[0] in ("ir", "srcmap", "source", "vectors")]
     for number, path in enumerate(places[::3]):
         edited = msgpack.unpackb(msgpack.packb(sections))
@@ -77,8 +78,8 @@ def test_reading_hostile_files_imports_executes_and_writes_nothing(program_file:
     data = program_file.read_bytes()
     for number in range(0, len(data), 97):
         (corpus / f"flip{number}.pt").write_bytes(data[:number] + bytes([data[number] ^ 0x55]) + data[number + 1:])
-    result = subprocess.run([sys.executable, "-c", WATCHED, str(corpus), str(program_file)], capture_output=True, text=True,
-                            check=False)
+    command = [sys.executable, "-c", WATCHED, str(corpus), str(program_file)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr[-2000:]
     _, refused = map(int, result.stdout.split())
     assert refused > 100
@@ -190,11 +191,12 @@ def test_readers_never_see_a_torn_file_while_it_is_replaced(tmp_path: Path) -> N
     path = tmp_path / "model.pt"
 
     def save(version: int) -> None:
-        write_archive(path, {"meta": {"version": version}}, {f"t{i}": np.full(5000, version, np.int32) for i in range(4)},
-                      durable=False)
+        tensors = {f"t{i}": np.full(5000, version, np.int32) for i in range(4)}
+        write_archive(path, {"meta": {"version": version}}, tensors, durable=False)
 
     save(0)
-    readers = [subprocess.Popen([sys.executable, "-c", READER, str(path)], stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    command = [sys.executable, "-c", READER, str(path)]
+    readers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     version = 0
     while any(reader.poll() is None for reader in readers):
         version += 1

@@ -42,7 +42,7 @@ FILES: dict[str, tuple[str, str, bytes]] = {
     "torch zip": ("a PyTorch checkpoint", "--weights", zipped("model/data.pkl", "model/data/0")),
     "large torch zip": ("a PyTorch checkpoint", "--weights", zipped("model/data.pkl", "model/data/0", padding=1 << 18)),
     "torch before 1.6": ("before 1.6", "--weights", bytes.fromhex("80028a0a6cfc9c46f9206aa850192e") + bytes(100)),
-    "TorchScript": ("a TorchScript archive", "state_dict", zipped("m/data.pkl", "m/code/__torch__.py", "m/constants.pkl")),
+    "TorchScript": ("a TorchScript archive", "state_dict", zipped("m/data.pkl", "m/code/m.py", "m/constants.pkl")),
     "torch.export": ("a torch.export program", "state_dict", zipped("m/archive_format", "m/models/model.json")),
     "pickle": ("a pickle", "state_dict", pickle.dumps({"w": [1.0]})),
     "oldest torch": ("a tar archive", "state_dict", tarred()),
@@ -75,7 +75,8 @@ def test_other_formats_are_recognised_by_content(name: str, tmp_path: Path) -> N
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("data", [b"", b"\x80", b"PK\x03\x04", b"\x08\x08", bytes(300), b"\xff" * 300, b"<!DOCTYPE html>" * 9],
+@pytest.mark.parametrize("data", [b"", b"\x80", b"PK\x03\x04", b"\x08\x08", bytes(300), b"\xff" * 300,
+                                  b"<!DOCTYPE html>" * 9],
                          ids=["empty", "one byte", "zip head", "two bytes", "zeros", "ones", "web page"])
 def test_what_is_nothing_known_is_still_an_archive_error(data: bytes) -> None:
     with pytest.raises(ArchiveError) as caught:

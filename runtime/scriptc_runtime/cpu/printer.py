@@ -79,6 +79,9 @@ class _Printer:
             return self.select(arguments[1], arguments[2], arguments[0])
         if name == "clamp":
             return self.clamp(*arguments)
+        if name == "pow" and isinstance(arguments[0], _Scalar) and not isinstance(arguments[1], _Scalar) \
+                and arguments[1] in (0.5, 1, 2, 3):
+            return self.power(arguments[0], arguments[1])
         if name == "exp2":
             return self.apply_named("exp", self.apply_named("mul", elements[0], math.log(2.0)))
         if name == "round" and (attributes.get("decimals") or elements[0].dtype not in ("float32", "float64")):
@@ -153,6 +156,12 @@ class _Printer:
         if low is not None:
             result = self.apply_named("maximum", result, low)
         return result if high is None else self.apply_named("minimum", result, high)
+
+    def power(self, x: _Scalar, exponent: Any) -> _Scalar:
+        """The powers that are cheaper than a call of `pow`."""
+        if exponent == 0.5:
+            return self.apply_named("sqrt", x)
+        return x if exponent == 1 else x * x if exponent == 2 else x * x * x
 
     def batch_norm(self, x: _Scalar, mean: _Scalar, var: _Scalar, weight: Any, bias: Any, eps: float) -> _Scalar:
         scale = self.apply_named("div", self.constant(1.0, x.dtype), self.apply_named("sqrt", var + eps))

@@ -33,6 +33,8 @@ FLOAT_OPS: dict[str, str] = {
     "isnan": "({0} != {0})", "isinf": "(fabs({0}) == inf)", "isfinite": "(fabs({0}) < inf)",
     "copysign": "copysign({0}, {1})",
 }
+# Where float32 has a spelling of its own that LLVM vectorises.
+FLOAT32_OPS: dict[str, str] = {"exp": "exp4({0})", "log": "log4({0})", "tanh": "tanh4({0})", "erf": "erf4({0})"}
 INTEGER_OPS: dict[str, str] = {
     **_COMPARISONS, **_LOGIC,
     "neg": "(-{0})", "add": "({0} + {1})", "sub": "({0} - {1})", "mul": "({0} * {1})", "square": "({0} * {0})",
@@ -50,5 +52,7 @@ BOOL_RESULTS = frozenset((*_COMPARISONS, *_LOGIC, "isnan", "isinf", "isfinite"))
 
 def spelling(name: str, dtype: str) -> str | None:
     """The pattern for op `name` on elements of `dtype`; None if there is none."""
+    if dtype == "float32" and name in FLOAT32_OPS:
+        return FLOAT32_OPS[name]
     table = FLOAT_OPS if dtype in FLOATS else INTEGER_OPS if dtype in INTEGERS else BOOL_OPS if dtype == "bool" else {}
     return table.get(name)

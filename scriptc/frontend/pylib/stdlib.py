@@ -9,6 +9,7 @@ from scriptc.frontend.evaluator.calls import call
 from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.evaluator.operators import BINARY, COMPARE, binary, compare, is_number, some, type_name
 from scriptc.frontend.pylib import dataclass, enums, inspection, paths
+from scriptc.frontend.pylib.attributes import special_attribute
 from scriptc.frontend.pylib.builtin_classes import builtin_class
 from scriptc.frontend.pylib.builtins import host_function
 from scriptc.frontend.pylib.iteration import items_of
@@ -162,7 +163,8 @@ def wraps(ev: Evaluator, wrapped: Any, *rest: Any, **keywords: Any) -> Builtin:
             wrapper.attributes = {**(wrapper.attributes or {}), "__wrapped__": wrapped}
             if isinstance(wrapped, Function):
                 wrapper.cls = wrapper.cls or wrapped.cls
-                wrapper.attributes = {**(wrapped.attributes or {}), **wrapper.attributes}
+                copied = {n: special_attribute(ev, wrapped, n) for n in ("__name__", "__qualname__", "__module__", "__doc__")}
+                wrapper.attributes = {**(wrapped.attributes or {}), **wrapper.attributes, **copied}
         return wrapper
     return Builtin("wraps", decorate)
 

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
-from scriptc.ir.verify import verify
 
 from scriptc.errors import ScriptcError
 from scriptc.ir.archive.atomic import OPERATING_SYSTEM, FileSystem
@@ -29,6 +28,7 @@ from scriptc.ir.archive.vectors import RecordedCall, encode_vectors
 from scriptc.ir.archive.writer import write_archive
 from scriptc.ir.graph import Function, ModuleEntry, Program, StateEntry
 from scriptc.ir.types import TensorType, Type
+from scriptc.ir.verify import verify
 from scriptc.location import Location, Source
 
 OPSETS = {"core": 1}

@@ -54,6 +54,7 @@ from scriptc.location import UNKNOWN, Location
 _KEYS = ("key", "name", "parameters", "inputs", "state", "values", "names", "ops", "regions", "results", "structure",
          "updates", "input_updates")
 _DEEPEST = 64
+_MOST_REGIONS = 64  # of one op
 
 
 @dataclass(slots=True)
@@ -258,8 +259,9 @@ class _Decoder:
         name, version = self.ops[take_index(index, len(self.ops), self.where)]
         current = upgrade(PlainOp(name, version, take_list(operands, self.where), take(attributes, dict, self.where)))
         values = self.operands(current.operands)
-        if take(regions, int, self.where) < 0 or regions > _DEEPEST:
-            refuse(self.where, "a count of regions", regions)
+        most = _MOST_REGIONS if REGISTRY[current.name].takes_regions else 0
+        if not 0 <= take(regions, int, self.where) <= most:
+            refuse(self.where, f"at most {most} regions for {current.name}", regions)
         nested = tuple(self.region(depth) for _ in range(regions))
         return Op(current.name, values, self.attributes(current), self.define(take(results, int, self.where)), nested,
                   location, current.version)
