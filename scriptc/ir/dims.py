@@ -57,7 +57,9 @@ class Symbolic:
 
 
 Dim: TypeAlias = int | Symbolic | None
-MAX_TERMS = 64  # beyond it a size is simply unknown: hostile or runaway expressions must stay cheap
+# Beyond these a size is simply unknown: hostile or runaway expressions must stay cheap.
+MAX_TERMS = 64
+MAX_FACTORS = 32
 
 
 def symbol(name: str) -> Symbolic:
@@ -105,6 +107,8 @@ def multiply(a: Dim, b: Dim) -> Dim:
     terms: dict[Monomial, int] = {}
     for m1, c1 in _terms(a).items():
         for m2, c2 in _terms(b).items():
+            if len(m1) + len(m2) > MAX_FACTORS:
+                return None
             monomial = tuple(sorted(m1 + m2, key=str))
             terms[monomial] = terms.get(monomial, 0) + c1 * c2
     return _normal(terms)

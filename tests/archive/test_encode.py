@@ -1,6 +1,7 @@
 """A program goes into an archive and comes out the same; a program that is not one is refused by name."""
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -352,6 +353,26 @@ def test_call_chains_cannot_be_expanded_without_bound(tampered: Tamper) -> None:
         sections["srcmap"]["calls"] += [[*sections["srcmap"]["calls"][0][:4], n - 1] for n in range(900, 1100)]
         sections["srcmap"]["locations"][0][4] = 1099
     assert code_of(tampered(ring)) == "A0130"
+
+
+@pytest.mark.parametrize("text", [
+    "int(" + "*".join([f"({'+'.join(f'a{n}' for n in range(60))})"] + ["x"] * 420) + ")",
+    "int(" + "*".join(["(a+b)"] * 150) + ")",
+    "int(" + "//".join(["(a+b+c)"] + ["2"] * 400) + ")",
+    "int(" + "%".join(["(a+b+c)"] + ["x"] * 400) + ")",
+    "int(" + "(" * 45 + "a" + ")//x" * 45 + ")",
+    "float32[" + ", ".join(["*".join(["x"] * 499)] * 9) + "]",
+], ids=["product of a sum", "product of sums", "quotients", "remainders", "nested", "nine products"])
+def test_size_expressions_cannot_burn_time(text: str, tampered: Tamper) -> None:
+    def edit(sections: dict[str, Any]) -> None:
+        sections["ir"]["types"][0] = text
+    start = time.process_time()
+    assert code_of(tampered(edit)) in ("A0130", "A0135")
+    assert time.process_time() - start < 1
+
+
+def test_types_are_bounded_in_all(tampered: Tamper) -> None:
+    assert code_of(tampered(lambda s: s["ir"]["types"].extend([f"int({'9' * 4000})"] * 300))) == "A0137"
 
 
 def test_an_alias_must_be_tied_in_the_container(program: Program, tensors: Any, tmp_path: Path) -> None:

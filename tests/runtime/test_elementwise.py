@@ -62,13 +62,16 @@ def assert_loop_agrees(make: Make, ops: list[OpDef], arrays: list[np.ndarray], d
 
     function = make(body, {f"x{i}": k for i, k in enumerate(kinds)})
     got = Runner(function).run(arrays)
+    wrong = []
     for definition, result in zip(ops, got, strict=True):
         attributes = definition.check_attributes(ATTRIBUTES.get(definition.name, {}))
         wanted = REFERENCES[definition.name](*arrays, **attributes)
         assert result.dtype == wanted.dtype, definition.name
         tolerance = 1e-12 if dtype is float64 else 2e-6
         with np.errstate(all="ignore"):
-            assert np.allclose(result, wanted, rtol=tolerance * 4, atol=tolerance, equal_nan=True), definition.name
+            if not np.allclose(result, wanted, rtol=tolerance * 4, atol=tolerance, equal_nan=True):
+                wrong.append((definition.name, [a[~np.isclose(result, wanted, equal_nan=True)][:5] for a in arrays]))
+    assert not wrong
 
 
 @pytest.mark.parametrize("dtype", [float32, float64])

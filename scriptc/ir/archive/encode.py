@@ -123,7 +123,9 @@ def decode_program(sections: Mapping[str, Plain], archive: ArchiveFile) -> Progr
     if type(opsets) is not dict or set(opsets) - set(OPSETS) or type(opsets.get("core")) is not int \
             or not 1 <= opsets["core"] <= OPSETS["core"]:
         reject("A0128", found=f"op sets {opsets!r}"[:100])
-    kinds = [decode_type(text, "ir.types") for text in take_list(types, "ir.types")]
+    if sum(map(len, take_strings(types, "ir.types"))) > limits.type_characters:
+        reject("A0137", limit=limits.type_characters, what="characters of types")
+    kinds = [decode_type(text, "ir.types") for text in types]
     entries = _decode_state(state, kinds, archive)
     pairs = [_decode_op_version(pair) for pair in take_list(ops, "ir.ops")]
     keys = _decode_keys(functions)

@@ -87,6 +87,7 @@ class Limits:
     rank: int = 16
     dim: int = 1 << 48
     operations: int = 1_000_000
+    type_characters: int = 1 << 20  # of all types of a program: reading sizes back is algebra
     locations: int = 4_000_000  # call sites over all locations, expanded
 
 
@@ -134,6 +135,13 @@ def is_name(text: object) -> bool:
 def pad_before(position: int) -> int:
     """How many zero bytes stand before a payload whose pad header is at `position`."""
     return -(position + HEADERS_BYTES) % ALIGNMENT
+
+
+def shown(value: object) -> str:
+    """A short form of a value that may be hostile."""
+    if isinstance(value, list | dict) and len(value) > 8:
+        return f"a {type(value).__name__} of {len(value)}"
+    return repr(value[:60] if isinstance(value, str | bytes) else value)[:80]
 
 
 def reject(code: str, /, **values: object) -> NoReturn:

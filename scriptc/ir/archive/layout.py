@@ -35,6 +35,7 @@ from scriptc.ir.archive.format import (
     is_name,
     payload_bytes,
     reject,
+    shown,
 )
 from scriptc.ir.archive.recognise import EDGE_BYTES, recognise
 
@@ -81,7 +82,7 @@ def read_layout(data: memoryview, limits: Limits) -> Layout:
     index = unpack(raw, "the index", limits)
     if type(index) is not dict or list(index) != ["blobs", "sections", "tensors"]:
         found = list(index) if type(index) is dict else type(index).__name__
-        reject("A0116", what="the index", expected="a map of blobs, sections and tensors", found=_shown(found))
+        reject("A0116", what="the index", expected="a map of blobs, sections and tensors", found=shown(found))
     position = len(HEAD)
     sections, position = _walk_sections(data, index["sections"], position, offset, limits)
     blobs, position = _walk_blobs(data, index["blobs"], position, offset, limits)
@@ -131,18 +132,18 @@ def _find_index(data: memoryview, limits: Limits) -> tuple[int, bytes]:
 def _walk_sections(data: memoryview, entries: Any, position: int, end: int,
                    limits: Limits) -> tuple[dict[str, Extent], int]:
     if type(entries) is not list or len(entries) > limits.sections:
-        reject("A0116", what="sections", expected=f"a list of at most {limits.sections}", found=_shown(entries))
+        reject("A0116", what="sections", expected=f"a list of at most {limits.sections}", found=shown(entries))
     position = _expect(data, position, SECTIONS_KEY + len(entries).to_bytes(4, "big"), "the section count")
     sections: dict[str, Extent] = {}
     last = ""
     for entry in entries:
         if type(entry) is not list or len(entry) != 4:
-            reject("A0116", what="a section entry", expected="[name, offset, length, sha256]", found=_shown(entry))
+            reject("A0116", what="a section entry", expected="[name, offset, length, sha256]", found=shown(entry))
         name, offset, length, digest = entry
         if not is_name(name):
-            reject("A0118", what="section", found=_shown(name))
+            reject("A0118", what="section", found=shown(name))
         if name <= last:
-            reject("A0116", what="section names", expected="sorted, each once", found=_shown([last, name]))
+            reject("A0116", what="section names", expected="sorted, each once", found=shown([last, name]))
         position = _expect(data, position, pack(name, "a section name", limits), f"the name of section {name!r}")
         _check_extent(offset, length, digest, position, end, f"section {name!r}")
         if length > limits.section_bytes:
@@ -158,16 +159,16 @@ def _walk_sections(data: memoryview, entries: Any, position: int, end: int,
 def _walk_blobs(data: memoryview, entries: Any, position: int, end: int,
                 limits: Limits) -> tuple[tuple[Extent, ...], int]:
     if type(entries) is not list or len(entries) > limits.blobs:
-        reject("A0116", what="blobs", expected=f"a list of at most {limits.blobs}", found=_shown(entries))
+        reject("A0116", what="blobs", expected=f"a list of at most {limits.blobs}", found=shown(entries))
     position = _expect(data, position, BLOBS_KEY + (2 * len(entries)).to_bytes(4, "big"), "the blob count")
     blobs: list[Extent] = []
     for number, entry in enumerate(entries):
         if type(entry) is not list or len(entry) != 3:
-            reject("A0116", what="a blob entry", expected="[offset, length, sha256]", found=_shown(entry))
+            reject("A0116", what="a blob entry", expected="[offset, length, sha256]", found=shown(entry))
         offset, length, digest = entry
         if type(length) is not int or not 0 <= length < _BLOB_BYTES:
             reject("A0116", what=f"the length of blob {number}", expected="an integer below 2**32",
-                   found=_shown(length))
+                   found=shown(length))
         headers = _PADS[-(position + HEADERS_BYTES) % ALIGNMENT] + length.to_bytes(4, "big")
         if data[position:position + len(headers)] != headers:
             reject("A0117", position=position, what=f"the zero pad and header of blob {number}")
@@ -183,34 +184,34 @@ def _walk_blobs(data: memoryview, entries: Any, position: int, end: int,
 
 def _check_extent(offset: Any, length: Any, digest: Any, position: int, end: int, what: str) -> None:
     if type(offset) is not int or offset != position:
-        reject("A0116", what=f"the offset of {what}", expected=str(position), found=_shown(offset))
+        reject("A0116", what=f"the offset of {what}", expected=str(position), found=shown(offset))
     if type(length) is not int or not 0 <= length <= end - position:
         reject("A0116", what=f"the length of {what}", expected=f"an integer up to {end - position}",
-               found=_shown(length))
+               found=shown(length))
     if type(digest) is not bytes or len(digest) != DIGEST_BYTES:
-        reject("A0116", what=f"the digest of {what}", expected=f"{DIGEST_BYTES} bytes", found=_shown(digest))
+        reject("A0116", what=f"the digest of {what}", expected=f"{DIGEST_BYTES} bytes", found=shown(digest))
 
 
 def _check_tensors(table: Any, blobs: tuple[Extent, ...], limits: Limits) -> dict[str, TensorEntry]:
     if type(table) is not dict or len(table) > limits.blobs:
-        reject("A0116", what="tensors", expected=f"a map of at most {limits.blobs}", found=_shown(table))
+        reject("A0116", what="tensors", expected=f"a map of at most {limits.blobs}", found=shown(table))
     tensors: dict[str, TensorEntry] = {}
     owners: dict[int, str] = {}
     used = 0
     for name, entry in table.items():
         if not is_name(name):
-            reject("A0118", what="tensor", found=_shown(name))
+            reject("A0118", what="tensor", found=shown(name))
         if type(entry) is not list or len(entry) != 3:
-            reject("A0116", what=f"tensor {name!r}", expected="[blob, dtype, dims]", found=_shown(entry))
+            reject("A0116", what=f"tensor {name!r}", expected="[blob, dtype, dims]", found=shown(entry))
         blob, code, dims = entry
         if type(code) is not str or code not in ELEMENTS:
-            reject("A0119", name=name, found=_shown(code))
+            reject("A0119", name=name, found=shown(code))
         # `type(d) is int`: a bool is an int to isinstance.
         if type(dims) is not list or len(dims) > limits.rank \
                 or not all(type(d) is int and 0 <= d < limits.dim for d in dims):
-            reject("A0120", name=name, rank=limits.rank, limit=limits.dim - 1, found=_shown(dims))
+            reject("A0120", name=name, rank=limits.rank, limit=limits.dim - 1, found=shown(dims))
         if type(blob) is not int or not (blob == used < len(blobs) or blob in owners):
-            reject("A0122", name=name, found=_shown(blob), expected=used if used < len(blobs) else "one already in use")
+            reject("A0122", name=name, found=shown(blob), expected=used if used < len(blobs) else "one already in use")
         entry = TensorEntry(blob, _fit(name, blob, code, dims, blobs), code, tuple(dims))
         if blob in owners:
             if tensors[owners[blob]] != entry:
@@ -254,22 +255,13 @@ def check_requirements(ir: Any) -> None:
     """ArchiveError unless `ir` (the decoded section) has a list `requires` of known names."""
     names = ir.get("requires") if type(ir) is dict else None
     if type(names) is not list or not all(type(name) is str for name in names):
-        reject("A0130", where="ir.requires", expected="a list of names", found=_shown(names))
+        reject("A0130", where="ir.requires", expected="a list of names", found=shown(names))
     unknown = sorted(set(names) - KNOWN_REQUIREMENTS)
     if unknown:
-        reject("A0128", found=_shown(unknown))
+        reject("A0128", found=shown(unknown))
 
 
 def _expect(data: memoryview, position: int, expected: bytes, what: str) -> int:
     if data[position:position + len(expected)] != expected:
         reject("A0117", position=position, what=what)
     return position + len(expected)
-
-
-def _shown(value: object) -> str:
-    """A short form of a hostile value: never its whole text."""
-    if isinstance(value, list | dict):
-        return f"a {type(value).__name__} of {len(value)}" if len(value) > 8 else repr(value)[:80]
-    if isinstance(value, str | bytes):
-        return repr(value[:60])
-    return repr(value)[:80]

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import NoReturn, TypeVar
 
 from scriptc.ir.archive.canonical import Plain
-from scriptc.ir.archive.format import reject
+from scriptc.ir.archive.format import reject, shown
 from scriptc.ir.graph import Attribute, Fixed, Group, Leaf, Structure
 from scriptc.ir.type_text import parse_type
 from scriptc.ir.types import DTYPES, DType, Type
@@ -17,13 +17,6 @@ Constant = int | float | bool | complex | str | None
 
 _GROUP_KINDS = ("tuple", "list", "dict", "object")
 _DEEPEST = 64
-
-
-def shown(value: object) -> str:
-    """A short form of a value that may be hostile."""
-    if isinstance(value, list | dict) and len(value) > 8:
-        return f"a {type(value).__name__} of {len(value)}"
-    return repr(value[:60] if isinstance(value, str | bytes) else value)[:80]
 
 
 def refuse(where: str, expected: str, found: object) -> NoReturn:

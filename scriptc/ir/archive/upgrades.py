@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import scriptc.ir.ops  # noqa: F401  (declares every op)
 from scriptc.ir.archive.canonical import Plain
-from scriptc.ir.archive.format import reject
-from scriptc.ir.archive.plain import shown
+from scriptc.ir.archive.format import reject, shown
 from scriptc.ir.registry import REGISTRY, OpDef
 
 

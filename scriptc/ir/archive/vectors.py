@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from scriptc.ir.archive.canonical import Plain
-from scriptc.ir.archive.plain import decode_constant, encode_constant, refuse, shown, take, take_list, take_map
+from scriptc.ir.archive.plain import decode_constant, encode_constant, refuse, take, take_list, take_map
 from scriptc.ir.archive.reader import ArchiveFile
 from scriptc.ir.graph import Program
 
@@ -112,5 +112,5 @@ def _decode(leaf: Plain, archive: ArchiveFile, depth: int) -> LeafValue:
 def _decode_pair(pair: Plain, archive: ArchiveFile, depth: int) -> tuple[LeafValue, LeafValue]:
     key, value = _decode_all(take_list(pair, "vectors", 2), archive, depth)
     if not isinstance(key, int | float | str | bool):
-        refuse("vectors", "keys that are scalars", shown(key))
+        refuse("vectors", "keys that are scalars", key)
     return key, value
