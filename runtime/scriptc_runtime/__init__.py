@@ -3,7 +3,8 @@
 In: a `Program` with its tensors (from an archive), numpy arrays. Out: tensors; gradients and updated parameters.
 """
 from scriptc_runtime import nn, optim
-from scriptc_runtime.module import Module, load, manual_seed
+from scriptc_runtime.module import Module, load
+from scriptc_runtime.random import manual_seed
 from scriptc_runtime.tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from scriptc_runtime.tensor import Parameter, Tensor, tensor
 

@@ -13,7 +13,19 @@ from scriptc.ir import dims
 from scriptc.ir.dims import Symbol, Symbolic
 from scriptc.ir.graph import Fixed, Function, Group, Leaf, Structure
 from scriptc.ir.registry import shape_text
-from scriptc.ir.types import BOOL, FLOAT, NONE, STR, DictType, IntType, ListType, OptionalType, TensorType, TupleType, Type
+from scriptc.ir.types import (
+    BOOL,
+    FLOAT,
+    NONE,
+    STR,
+    DictType,
+    IntType,
+    ListType,
+    OptionalType,
+    TensorType,
+    TupleType,
+    Type,
+)
 from scriptc_runtime.tensor import Tensor, dtype_named
 
 
@@ -126,7 +138,7 @@ class Binder:
             if not isinstance(value, bool | np.bool_):
                 raise self._wrong(value, kind, name)
             return bool(value)
-        if kind == STR or kind == NONE:
+        if kind in (STR, NONE):
             if not (isinstance(value, str) if kind == STR else value is None):
                 raise self._wrong(value, kind, name)
             return value

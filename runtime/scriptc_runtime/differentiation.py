@@ -12,6 +12,7 @@ from scriptc.ir.autodiff import Gradient, differentiate
 from scriptc.ir.graph import Function
 from scriptc_runtime import tape
 from scriptc_runtime.plan.cache import PlanCache
+from scriptc_runtime.plan.policy import waiting
 from scriptc_runtime.runner import Runner
 from scriptc_runtime.tensor import Tensor
 
@@ -49,7 +50,8 @@ class Differentiable:
         if lazily:
             raw = self.runner.run(arguments)
         else:
-            raw, saved = self._forward(pair, arguments)
+            with waiting():
+                raw, saved = self._forward(pair, arguments)
         count = len(self.function.results)
         results = [_tensor(r) for r in raw[:count]]
         if pair.gradient is not None and not pair.gradient.result_indices:
@@ -64,10 +66,11 @@ class Differentiable:
         def pull(gradients: tape.Gradients) -> tape.Gradients:
             if pair.gradient is None or pair.backward is None:
                 raise _not_differentiable(self.function, pair)
-            kept = self._forward(pair, arguments)[1] if lazily else saved
             incoming = [np.zeros(shape, dtype) if g is None else np.asarray(g, dtype)
                         for g, (shape, dtype) in zip(gradients, shapes, strict=True)]
-            return pair.backward.run([*incoming, *kept, *(state[n] for n in pair.gradient.backward.state)])
+            with waiting():
+                kept = self._forward(pair, arguments)[1] if lazily else saved
+                return pair.backward.run([*incoming, *kept, *(state[n] for n in pair.gradient.backward.state)])
 
         tape.record(self.function.name, [t for t in inputs if t is not None], outputs, pull)
         return [*results, *raw[count:]]

@@ -9,7 +9,6 @@ import contextlib
 import fnmatch
 import os
 import threading
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,13 +18,13 @@ import numpy as np
 from scriptc.errors import CallError, diagnostic
 from scriptc.ir.graph import Function, Program, StateEntry
 from scriptc.ir.types import DTYPES
-from scriptc_runtime import tape
+from scriptc_runtime import random, tape
 from scriptc_runtime.arguments import Binder, rebuild, signature, wrap
 from scriptc_runtime.differentiation import Differentiable
+from scriptc_runtime.plan.policy import waiting
 from scriptc_runtime.tensor import Parameter, Tensor
 
 TRAIN = ":train"
-_live: weakref.WeakSet[Module] = weakref.WeakSet()
 
 
 class IncompatibleKeys(NamedTuple):
@@ -53,7 +52,7 @@ class Module:
         self._methods: dict[str, list[str]] = {}
         for key in program.functions:
             self._methods.setdefault(key.partition(":")[0].partition("#")[0], []).append(key)
-        _live.add(self)
+        random.follow(self)
 
     # Calls.
 
@@ -105,7 +104,7 @@ class Module:
         function = binder.function
         compiled = self._compiled(key)
         writes = bool(function.updates or function.input_updates)
-        with self._lock if writes else contextlib.nullcontext(), _policy(self._wait or self.training):
+        with self._lock if writes else contextlib.nullcontext(), waiting(self._wait or self.training):
             state = [self._state[name] for name in function.state]
             arguments = [*binder.leaves, *(t._array for t in state)]
             sources: list[Tensor | None] = [*binder.tensors, *state]
@@ -250,21 +249,6 @@ def load(path: str | os.PathLike[str], *, device: str = "cpu", wait: bool = Fals
     _check_device(device)
     program, archive = load_program(path, mmap=mmap)
     return Module(program, {e.name: state_tensor(archive, e) for e in program.state if e.alias is None}, device=device, wait=wait)
-
-
-def manual_seed(seed: int) -> None:
-    """Restart the random streams of every loaded model at `seed`, and numpy's global one."""
-    np.random.seed(seed % 2**32)
-    for module in list(_live):
-        module.manual_seed(seed)
-
-
-def _policy(wait: bool) -> contextlib.AbstractContextManager[None]:
-    if not wait:
-        return contextlib.nullcontext()
-    from scriptc_runtime.cpu.jit import waiting
-
-    return waiting()
 
 
 def _check_device(device: str) -> None:

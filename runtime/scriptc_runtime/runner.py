@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-import scriptc.interp.ops  # noqa: F401  (the references: planning folds with them)
-import scriptc.ir.ops  # noqa: F401  (declares every op)
+import scriptc.interp.ops
+import scriptc.ir.ops  # noqa: F401  (both fill the tables that planning reads)
 from scriptc.ir.graph import Function
 from scriptc_runtime.plan.bind import signature_of, type_of_value
 from scriptc_runtime.plan.cache import PlanCache

@@ -61,4 +61,5 @@ ENTRIES: dict[str, Entry] = {
     "E0494": Entry("not a random state", "a random state is uint64[2], found {found}"),
     "E0501": Entry("no gradient", "{op} has no gradient: {reason}", "call detach() on its input, or freeze what stands before it"),
     "E0502": Entry("broken program", "{message}"),
+    "E0503": Entry("bad program text", "{message}"),
 }

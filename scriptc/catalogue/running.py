@@ -32,6 +32,8 @@ ENTRIES: dict[str, Entry] = {
     "R0121": Entry("array cannot be written", "argument {name!r} of {method}() is changed in place, but the array is read-only",
                    "pass a writable copy"),
     "R0122": Entry("not an array", "argument {name!r} of {method}() is not an array of numbers: {found}"),
+    "R0123": Entry("too much memory", "{op} would make a {type} of {size} bytes; one value may take {limit}",
+                   "check the sizes of the inputs, or raise the limit with SCRIPTC_MEMORY_LIMIT=BYTES"),
     "R0130": Entry("bad optimizer argument", "{optimizer}: {what} must be {expected}, found {found}"),
     "R0131": Entry("no parameters", "{optimizer} got no parameters", "freeze fewer parameters, or pass model.parameters()"),
     "R0132": Entry("optimizer state does not fit", "the optimizer's state_dict does not fit its parameters: {problem}"),

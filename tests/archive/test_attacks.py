@@ -222,6 +222,12 @@ def test_limits_hold(value: object, limits: Limits, code: str, forge: Any) -> No
     assert code_of(forge.build()) == ""
 
 
+def test_a_limit_on_sections_holds_for_the_index_too(forge: Any) -> None:
+    forge.tensors = {f"t{n}": [0, "f32", [2, 3]] for n in range(100)} | forge.tensors
+    assert code_of(forge.build(), limits=Limits(section_bytes=1000)) == "A0110"
+    assert code_of(forge.build()) == ""
+
+
 # The index's own shape.
 
 def change(*path: str | int, to: object) -> Callable[[Any], Any]:
@@ -375,6 +381,7 @@ STREAMS: dict[str, Attack] = {
     "bytes before the index": stream(before_index=b"\xc0"),
     "64 bytes before the index": stream(before_index=bytes(64)),
     "a hidden blob before the index": stream(before_index=b"\xc4\x00\xc6\x00\x00\x00\x01x"),
+    "the index key twice": stream(before_index=INDEX_KEY),
     "section count too high": stream(section_count=3),
     "section count too low": stream(section_count=1),
     "section count 2**32 - 1": stream(section_count=2**32 - 1),

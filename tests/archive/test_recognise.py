@@ -85,6 +85,7 @@ def test_what_is_nothing_known_is_still_an_archive_error(data: bytes) -> None:
 
 
 @pytest.mark.oracle
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("form", ["zip", "legacy", "script"])
 def test_files_that_torch_writes_are_recognised(form: str, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")

@@ -11,6 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scriptc_runtime.cpu import jit, objects
+from scriptc_runtime.cpu.audit import audit
+from scriptc_runtime.cpu.printer import layout
+from scriptc_runtime.plan.policy import waiting
+from scriptc_runtime.runner import Runner
 
 from scriptc.errors import InternalError
 from scriptc.interp.registry import REFERENCES
@@ -19,10 +24,6 @@ from scriptc.ir.ops.activation import gelu
 from scriptc.ir.ops.elementwise import add, cast, clamp, exp, masked_fill, maximum, mul, sub, tanh, where
 from scriptc.ir.registry import REGISTRY, OpDef
 from scriptc.ir.types import DTYPES, FLOAT, INT, DType, TensorType, bool_, float32, float64, int32, int64
-from scriptc_runtime.cpu import jit, objects
-from scriptc_runtime.cpu.audit import audit
-from scriptc_runtime.cpu.printer import layout
-from scriptc_runtime.runner import Runner
 
 Make = Callable[..., Function]
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 2.5, -2.5, 3.0, 1e-3, 20.5, -20.5, 100.0, -100.0, math.inf, -math.inf, math.nan]
@@ -164,7 +165,7 @@ def test_both_ways_agree_and_never_means_never(function_of: Make, monkeypatch: p
     x = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
     runner = Runner(function_of(lambda x: gelu(x) * 3.25 - x, {"x": TensorType(float32, (64, 64))}))
     cold = runner.run([x])[0]
-    with jit.waiting():
+    with waiting():
         assert np.array_equal(runner.run([x])[0], cold)
     monkeypatch.setenv("SCRIPTC_JIT", "always")
     assert np.allclose(runner.run([x])[0], cold, rtol=1e-5, atol=1e-6)

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scriptc_runtime.runner import Runner
 
 from scriptc.interp.registry import REFERENCES
 from scriptc.ir.builder import Builder
 from scriptc.ir.graph import Function, Group, Leaf, Parameter, Value
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import TensorType, dtype_of
-from scriptc_runtime.runner import Runner
 
 
 def randoms(*shape: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scriptc_runtime import Module, Tensor, load, no_grad
 
 from scriptc.errors import CallError
 from scriptc.ir.dims import symbol
@@ -17,7 +18,6 @@ from scriptc.ir.ops.elementwise import tanh
 from scriptc.ir.ops.linalg import linear
 from scriptc.ir.ops.reduction import mean
 from scriptc.ir.types import FLOAT, INT, OptionalType, TensorType, float32
-from scriptc_runtime import Module, Tensor, load, no_grad
 
 Make = Callable[..., Any]
 N = symbol("N")
@@ -95,7 +95,7 @@ def test_containers_in_and_out(function_of: Make, program_of: Make) -> None:
     with pytest.raises(CallError, match="a tuple of 2"):
         model((ones(1, 3),))
     with pytest.raises(AttributeError, match="Output has no field"):
-        result.missing  # noqa: B018
+        _ = result.missing
 
 
 def test_modes_and_buffer_updates(function_of: Make, program_of: Make) -> None:
@@ -202,9 +202,7 @@ def test_threads_may_call_one_model(model: Module) -> None:
     wrong: list[int] = []
 
     def work(n: int) -> None:
-        for _ in range(100):
-            if not np.array_equal(np.asarray(model(ones(n, 3) * n)), wanted[n]):
-                wrong.append(n)
+        wrong.extend(n for _ in range(100) if not np.array_equal(np.asarray(model(ones(n, 3) * n)), wanted[n]))
 
     threads = [threading.Thread(target=work, args=(n,)) for n in wanted for _ in range(2)]
     for thread in threads:

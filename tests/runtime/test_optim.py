@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from scriptc.errors import CallError
 from scriptc_runtime import Parameter, optim
 from scriptc_runtime.nn.utils import clip_grad_norm_, clip_grad_value_
 from scriptc_runtime.optim import lr_scheduler
+
+from scriptc.errors import CallError
 
 SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("SGD", {"lr": 0.1}), ("SGD", {"lr": 0.1, "momentum": 0.9}), ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3}),
@@ -21,7 +21,7 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
 
 def gradient(values: np.ndarray, step: int) -> np.ndarray:
     """A gradient that depends on the parameter and changes from step to step."""
-    return (np.sin(values * 3 + step * 0.7) + 0.1 * values).astype(np.float32)
+    return (np.sin(np.arange(values.size).reshape(values.shape) + step * 0.7) + 0.2 * values).astype(np.float32)
 
 
 def start() -> list[np.ndarray]:

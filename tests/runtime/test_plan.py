@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scriptc_runtime.plan.memory import Lifetime, plan_arena
+from scriptc_runtime.runner import Runner
 
 from scriptc.errors import CallError
 from scriptc.ir.builder import Builder
@@ -17,8 +19,6 @@ from scriptc.ir.ops.elementwise import add, exp, mul, tanh
 from scriptc.ir.ops.reduction import sum_
 from scriptc.ir.ops.shape import reshape, size
 from scriptc.ir.types import INT, TensorType, Type, float32
-from scriptc_runtime.plan.memory import Lifetime, plan_arena
-from scriptc_runtime.runner import Runner
 
 N = symbol("N")
 ROWS = TensorType(float32, (N, 4))
@@ -90,9 +90,7 @@ def test_a_view_keeps_its_buffer_alive(function_of: Make) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_living_buffers_never_overlap_in_the_arena(seed: int) -> None:
     chance = random.Random(seed)
-    lifetimes = []
-    for start in range(60):
-        lifetimes.append(Lifetime(chance.randrange(0, 5000), start, start + chance.randrange(0, 12)))
+    lifetimes = [Lifetime(chance.randrange(0, 5000), start, start + chance.randrange(0, 12)) for start in range(60)]
     offsets, total = plan_arena(lifetimes)
     for i, (a, at) in enumerate(zip(lifetimes, offsets, strict=True)):
         assert at % 64 == 0 and at + a.size <= total
@@ -190,3 +188,13 @@ def test_int_arguments_do_not_multiply_plans(function_of: Make, kind: Type) -> N
     runner = Runner(function_of(lambda x, n: mul(add(x, 0.0), n), {"x": ROWS, "n": kind}))
     assert runner.plan([rows(2), 3]) is runner.plan([rows(2), 4])
     assert np.allclose(runner.run([rows(2), 3])[0], rows(2) * 3)
+
+
+def test_value_beyond_the_memory_limit_is_refused_before_it_is_made() -> None:
+    builder = Builder()
+    x = Value(ROWS, "x")
+    size_ = builder.emit_one("scalar_mul", [builder.emit_one("size", [x], {"dim": 0}), 2**45])
+    y = builder.emit_one("full", [0.0, size_], {"dtype": float32})
+    function = Function("f", (Parameter("x", Leaf(0)),), (x,), {}, builder.take(), (y,), Leaf(0))
+    with pytest.raises(CallError, match="R0123"):
+        Runner(function).run([rows(2)])

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 import scriptc_runtime
-from scriptc.errors import CallError
-from scriptc.ir.types import bool_, float32, float64, int64
 from scriptc_runtime import Tensor, enable_grad, is_grad_enabled, no_grad, tensor
 from scriptc_runtime.nn import functional as F
+
+from scriptc.errors import CallError
+from scriptc.ir.types import bool_, float32, float64, int64
 
 
 def test_shares_memory_with_numpy_and_dlpack() -> None:
@@ -65,6 +65,17 @@ def test_gradient_through_broadcasting_and_promotion() -> None:
     assert a.grad is not None and b.grad is not None
     assert a.grad.dtype is float32 and np.allclose(a.grad, [[6], [6]])
     assert b.grad.dtype is float64 and np.allclose(b.grad, [3, 3, 3])
+
+
+@pytest.mark.parametrize("mode", ["always", "never"])
+def test_gradient_through_a_long_chain_of_calls(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCRIPTC_JIT", mode)
+    x = tensor([0.5], requires_grad=True)
+    y = x
+    for _ in range(50):
+        y = y * 1.02
+    y.backward(np.ones(1, np.float32))
+    assert np.allclose(x.grad, 1.02**50, rtol=1e-5)  # type: ignore[arg-type]
 
 
 def test_no_grad_and_detach_leave_the_tape() -> None:

@@ -57,11 +57,9 @@ class Geometry:
 
     def windows(self) -> list[tuple[Any, tuple[slice, ...]]]:
         """Per kernel element its index and the strided slices of the padded input that it meets."""
-        found = []
-        for offset in np.ndindex(*self.kernel):
-            found.append((offset, tuple(slice(o * d, o * d + s * (p - 1) + 1, s) for o, d, s, p in
-                                        zip(offset, self.dilation, self.stride, self.places, strict=True))))
-        return found
+        return [(offset, tuple(slice(o * d, o * d + s * (p - 1) + 1, s) for o, d, s, p in
+                               zip(offset, self.dilation, self.stride, self.places, strict=True)))
+                for offset in np.ndindex(*self.kernel)]
 
     def inside(self) -> tuple[slice, ...]:
         """Where the input lies in its padded form."""

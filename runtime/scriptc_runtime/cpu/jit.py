@@ -1,7 +1,7 @@
 """When a printed loop becomes machine code: from the cache at once, by numba when the work is worth it.
 
 SCRIPTC_JIT: `auto` (default: numpy answers while a loop is cold, a background thread compiles it once it has done
-enough work), `always` (compile before the first call), `never`. Inside `waiting()` a cold loop is compiled first.
+enough work), `always` (compile before the first call), `never`. Inside `policy.waiting()` a cold loop is compiled first.
 """
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from typing import Any
 
 from scriptc_runtime.cpu.audit import audit
 from scriptc_runtime.plan.plan import debugging
+from scriptc_runtime.plan.policy import is_waiting
 
 ENOUGH = 20_000_000   # element operations (about 20 ms of numpy) after which a compilation pays
 CALL = 3_000          # element operations that a call of a numpy function costs before its first element
 LIMIT = 4096          # compiled loops in one process: a hostile file must not fill memory with code
 
-_waiting: ContextVar[bool] = ContextVar("waiting", default=False)
 _codes: dict[tuple[str, str], Code] = {}
 _compile_lock = threading.Lock()
 _jobs: queue.SimpleQueue[Code] = queue.SimpleQueue()
@@ -50,7 +48,7 @@ class Code:
         mode = os.environ.get("SCRIPTC_JIT", "auto")
         if mode == "never":
             return None
-        if mode == "always" or _waiting.get():
+        if mode == "always" or is_waiting():
             self.compile()
             return self.function
         self._work += work + CALL
@@ -84,16 +82,6 @@ def code_for(source: str, pointers: tuple[str, ...]) -> Code | None:
     return found
 
 
-@contextmanager
-def waiting() -> Iterator[None]:
-    """Inside, cold loops are compiled before they run: training and verification want the same bits every time."""
-    token = _waiting.set(True)
-    try:
-        yield
-    finally:
-        _waiting.reset(token)
-
-
 def _enqueue(code: Code) -> None:
     global _worker
     _jobs.put(code)
@@ -125,7 +113,8 @@ def _address(source: str, pointers: tuple[str, ...]) -> int:
 def _compile(source: str, pointers: tuple[str, ...]) -> tuple[str, bytes]:
     """Audit, compile with numba, and emit (function name, object code)."""
     import llvmlite.binding as llvm
-    from numba import cfunc, types
+    import numba
+    from numba import types
 
     from scriptc_runtime.cpu.mathematics import namespace
     from scriptc_runtime.cpu.objects import target_machine
@@ -135,7 +124,7 @@ def _compile(source: str, pointers: tuple[str, ...]) -> tuple[str, bytes]:
     element = {"float32": types.float32, "float64": types.float64, "bool": types.uint8}
     tables = [types.CPointer(types.int64), types.CPointer(types.float64)]
     arguments = [types.CPointer(element.get(p) or getattr(types, p)) for p in pointers] + tables
-    compiled = cfunc(types.void(*arguments), nopython=True, error_model="numpy", boundscheck=False)(names["kernel"])
-    library = compiled._library
-    module = llvm.parse_assembly(library.get_llvm_str())
+    compile_: Any = numba.cfunc  # its stub knows neither the options nor what it returns
+    compiled = compile_(types.void(*arguments), nopython=True, error_model="numpy", boundscheck=False)(names["kernel"])
+    module = llvm.parse_assembly(compiled._library.get_llvm_str())
     return compiled._wrapper_name, target_machine().emit_object(module)

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-LIBM = ("fabs exp expm1 log log2 log10 log1p sqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc atan2 hypot "
-        "copysign").split()
+LIBM = ["fabs", "exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "atan2", "hypot", "copysign"]
 
 _f4 = np.float32
 _ZERO, _ONE, _TWO, _HALF = _f4(0), _f4(1), _f4(2), _f4(0.5)
@@ -42,9 +41,10 @@ _MANTISSA, _HALF_BITS, _EXPONENT, _HALF_BIAS = np.int32(0x007FFFFF), np.int32(0x
 @functools.cache
 def _compiled() -> dict[str, Any]:
     """The float32 functions as numba dispatchers."""
-    from numba import njit, types
-    from numba.core import cgutils  # noqa: F401  (loads the code generator that intrinsics need)
-    from numba.extending import intrinsic
+    import numba
+    from numba import extending, types
+
+    intrinsic: Any = extending.intrinsic
 
     @intrinsic
     def bits(context: Any, x: Any) -> Any:
@@ -58,7 +58,7 @@ def _compiled() -> dict[str, Any]:
             return builder.bitcast(arguments[0], context.get_value_type(types.float32))
         return types.float32(types.int32), generate
 
-    compiled = njit(error_model="numpy", inline="never")
+    compiled: Any = numba.njit(error_model="numpy")
 
     @compiled
     def power_of_two(n: Any) -> Any:

@@ -1,13 +1,16 @@
 """Pooling as running maxima and sums over shifted planes, one numpy pass per window element."""
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from scriptc_runtime.cpu.linalg import is_native
 from scriptc_runtime.plan.lowering import Site, lowers
 from scriptc_runtime.plan.plan import Kernel
+
+# Index of the last dimensions, behind an ellipsis.
+Window: TypeAlias = Any
 
 
 class _Windows:
@@ -27,9 +30,10 @@ class _Windows:
         # With ceil_mode the last window may reach beyond the padding.
         self.padded = tuple(max(p + size + p, (c - 1) * s + d * (k - 1) + 1) for size, p, c, s, d, k in
                             zip(sizes, self.padding, places, stride, dilation, self.kernel, strict=True))
-        self.slices = [tuple(slice(o * d, o * d + s * (c - 1) + 1, s) for o, d, s, c in
-                             zip(offset, dilation, stride, places, strict=True)) for offset in np.ndindex(*self.kernel)]
-        self.inside = tuple(slice(p, p + s) for p, s in zip(self.padding, sizes, strict=True))
+        self.slices: list[Window] = [(..., *(slice(o * d, o * d + s * (c - 1) + 1, s) for o, d, s, c in
+                                             zip(offset, dilation, stride, places, strict=True)))
+                                     for offset in np.ndindex(*self.kernel)]
+        self.inside: Window = (..., *(slice(p, p + s) for p, s in zip(self.padding, sizes, strict=True)))
         self.is_padded = self.padded != sizes
 
     def pad(self, x: np.ndarray, value: float) -> np.ndarray:
@@ -37,7 +41,7 @@ class _Windows:
         if not self.is_padded:
             return x
         whole = np.full((*self.lead, *self.padded), value, x.dtype)
-        whole[(..., *self.inside)] = x
+        whole[self.inside] = x
         return whole
 
 
@@ -50,9 +54,9 @@ def lower_max_pool(site: Site) -> Kernel | None:
 
     def run(x: np.ndarray, *, out: tuple[np.ndarray, ...]) -> None:
         whole = windows.pad(x, -np.inf)
-        np.copyto(out[0], whole[(..., *windows.slices[0])])
+        np.copyto(out[0], whole[windows.slices[0]])
         for window in windows.slices[1:]:
-            np.maximum(out[0], whole[(..., *window)], out=out[0])
+            np.maximum(out[0], whole[window], out=out[0])
 
     return Kernel("max_pool", run, writes_out=True, fresh=True)
 
@@ -66,18 +70,18 @@ def lower_max_pool_gradient(site: Site) -> Kernel | None:
 
     def run(g: np.ndarray, x: np.ndarray, *, out: tuple[np.ndarray, ...]) -> None:
         whole = windows.pad(x, -np.inf)
-        best = whole[(..., *windows.slices[0])].copy()
+        best = whole[windows.slices[0]].copy()
         for window in windows.slices[1:]:
-            np.maximum(best, whole[(..., *window)], out=best)
+            np.maximum(best, whole[window], out=best)
         is_nan = best != best
         total = np.zeros(whole.shape, g.dtype)
         open_ = np.ones(best.shape, bool)
         for window in windows.slices:
-            seen = whole[(..., *window)]
+            seen = whole[window]
             hit = ((seen == best) | (is_nan & (seen != seen))) & open_
-            total[(..., *window)] += np.where(hit, g, g.dtype.type(0))
+            total[window] += np.where(hit, g, g.dtype.type(0))
             open_ &= ~hit
-        np.copyto(out[0], total[(..., *windows.inside)] if windows.is_padded else total)
+        np.copyto(out[0], total[windows.inside] if windows.is_padded else total)
 
     return Kernel("max_pool.gradient", run, writes_out=True, fresh=True)
 
@@ -104,9 +108,9 @@ def lower_avg_pool(site: Site) -> Kernel | None:
 
     def run(x: np.ndarray, *, out: tuple[np.ndarray, ...]) -> None:
         whole = windows.pad(x, 0.0)
-        np.copyto(out[0], whole[(..., *windows.slices[0])])
+        np.copyto(out[0], whole[windows.slices[0]])
         for window in windows.slices[1:]:
-            np.add(out[0], whole[(..., *window)], out=out[0])
+            np.add(out[0], whole[window], out=out[0])
         np.divide(out[0], out[0].dtype.type(divisor), out=out[0])
 
     return Kernel("avg_pool", run, writes_out=True, fresh=True)
@@ -124,8 +128,8 @@ def lower_avg_pool_gradient(site: Site) -> Kernel | None:
         share = g / g.dtype.type(divisor)
         total = np.zeros((*windows.lead, *windows.padded), g.dtype)
         for window in windows.slices:
-            total[(..., *window)] += share
-        np.copyto(out[0], total[(..., *windows.inside)])
+            total[window] += share
+        np.copyto(out[0], total[windows.inside])
 
     return Kernel("avg_pool.gradient", run, writes_out=True, fresh=True)
 

@@ -163,7 +163,7 @@ class _Printer:
             return self.apply_named("sqrt", x)
         return x if exponent == 1 else x * x if exponent == 2 else x * x * x
 
-    def batch_norm(self, x: _Scalar, mean: _Scalar, var: _Scalar, weight: Any, bias: Any, eps: float) -> _Scalar:
+    def batch_norm(self, eps: float, x: _Scalar, mean: _Scalar, var: _Scalar, weight: Any, bias: Any) -> _Scalar:
         scale = self.apply_named("div", self.constant(1.0, x.dtype), self.apply_named("sqrt", var + eps))
         result = (x - mean) * (scale if weight is None else scale * weight)
         return result if bias is None else result + bias
@@ -214,7 +214,9 @@ def _trace(bound: BoundOp, names: Mapping[Value, Any], printer: _Printer, late: 
             element = _Scalar("k0", dtype, printer) if late is None else late(element, dtype)
         arguments.append(element)
     if bound.name == "batch_norm":
-        return printer.batch_norm(*arguments, eps=bound.op.attributes["eps"])  # type: ignore[arg-type]
+        eps = bound.op.attributes["eps"]
+        assert isinstance(eps, float)
+        return printer.batch_norm(eps, *arguments)
     if bound.name == "where" and not isinstance(arguments[0], _Scalar):
         raise Unprintable("where")
     return printer.apply(REGISTRY[bound.name], arguments, bound.op.attributes)
@@ -311,7 +313,7 @@ def print_group(group: Group) -> Printed:
         table, letter = (printer.floats, "c") if element.is_float else (printer.integers, "n")
         if element.is_float and dtype not in ("float32", "float64"):
             raise Unprintable("a float scalar among integers")
-        table.append(None)  # type: ignore[arg-type]
+        table.append(None)
         scalars.append((element.index, letter, len(table) - 1))
         return printer.from_table(letter, len(table) - 1, dtype)
 

@@ -23,7 +23,7 @@ class Optimizer:
         self.defaults = dict(defaults)
         self.state: dict[Tensor, dict[str, Any]] = {}
         self.param_groups: list[dict[str, Any]] = []
-        given = [params] if isinstance(params, Tensor) else list(params)
+        given: list[Any] = [params] if isinstance(params, Tensor) else list(params)
         if not given:
             raise CallError(diagnostic("R0131", optimizer=type(self).__name__))
         for group in given if isinstance(given[0], dict) else [{"params": given}]:

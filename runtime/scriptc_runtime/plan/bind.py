@@ -5,6 +5,7 @@ Sizes become numbers; what only the data decides stays unknown. Scalar arithmeti
 """
 from __future__ import annotations
 
+import math
 from collections import ChainMap
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from scriptc.errors import CallError
+from scriptc.errors import CallError, diagnostic
 from scriptc.interp.registry import REFERENCES
 from scriptc.ir.builder import located
 from scriptc.ir.graph import Literal, Op, Region, Value
@@ -29,6 +30,7 @@ from scriptc.ir.types import (
     dtype_of,
     join,
 )
+from scriptc_runtime.plan.policy import memory_limit
 
 ROUNDS = 4  # how often a loop's carried types may widen before they are simply unknown
 
@@ -118,6 +120,8 @@ class _Binder:
                 continue
             kinds = tuple(map(self.type_of, operands))
             results = self._control(op, kinds) if op.regions else REGISTRY[op.name].infer(kinds, op.attributes)
+            for kind in results:
+                check_memory(op, kind)
             self.types.update(zip(op.results, results, strict=True))
             if not self._fold(op, operands, results):
                 around = self._captured(op) if op.regions else ()
@@ -175,13 +179,23 @@ class _Binder:
 
     def _trial(self, region: Region, params: tuple[Type, ...]) -> tuple[Type, ...] | None:
         """The result types of a nested region; None where it cannot run with these types (it may never be entered)."""
-        nested = _Binder(ChainMap({}, self.types), ChainMap({}, self.constants), dict(self.aliases))  # type: ignore[arg-type]
+        nested = _Binder(ChainMap({}, self.types), ChainMap({}, self.constants), dict(self.aliases))
         nested.types.update(zip(region.params, params, strict=True))
         try:
             nested.walk(region.ops)
         except OpError:
             return None
         return tuple(nested.type_of(nested.resolve(v)) for v in region.results)
+
+
+def check_memory(op: Op, kind: Type) -> None:
+    """CallError R0123 if one value of this type would take more than a call may use; views take nothing."""
+    if not is_static(kind) or op.name in ("expand", "expand_as"):
+        return
+    assert isinstance(kind, TensorType) and kind.shape is not None
+    size = math.prod(d for d in kind.shape if isinstance(d, int)) * kind.dtype.itemsize
+    if size > memory_limit():
+        raise CallError(diagnostic("R0123", op.location, op=op.name, type=kind, size=f"{size:,}", limit=f"{memory_limit():,}"))
 
 
 def _joined(kinds: Sequence[Type], declared: Type) -> Type:

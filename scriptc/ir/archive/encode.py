@@ -108,10 +108,18 @@ def encode_program(program: Program, *, source: bool = True) -> dict[str, Plain]
              for e in program.state]
     ir = {
         "opsets": dict(OPSETS), "requires": [], "entry": program.entry,
-        "types": [str(kind) for kind in tables.types], "ops": [list(pair) for pair in tables.ops], "state": state,
+        "types": [_type_text(kind) for kind in tables.types], "ops": [list(pair) for pair in tables.ops],
+        "state": state,
         "modules": [[m.path, m.class_name, m.description] for m in program.modules], "functions": functions,
     }
     return {"ir": ir, **locations.sections(source)}
+
+
+def _type_text(kind: Type) -> str:
+    text = str(kind)
+    if decode_type(text, "a type of the program") != kind:
+        reject("A0150", what=f"type {text[:200]}", reason="its text means another type")
+    return text
 
 
 def decode_program(sections: Mapping[str, Plain], archive: ArchiveFile) -> Program:

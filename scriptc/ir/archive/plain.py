@@ -132,8 +132,9 @@ def decode_type(text: Plain, where: str) -> Type:
     """The type written as `text`, which must be what `str` of it writes."""
     try:
         kind = parse_type(take(text, str, where))
+        normal = str(kind)
     except (ValueError, RecursionError, OverflowError):
         reject("A0130", where=where, expected="a type", found=shown(text))
-    if str(kind) != text:
-        reject("A0130", where=where, expected=f"a type in its normal form, {shown(str(kind))}", found=shown(text))
+    if normal != text:
+        reject("A0130", where=where, expected=f"a type in its normal form, {shown(normal)}", found=shown(text))
     return kind

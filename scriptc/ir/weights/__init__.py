@@ -1,6 +1,7 @@
-"""Weights files: safetensors, npz and PyTorch checkpoints (zip and legacy), read without executing anything.
+"""Weights files: safetensors, npz and PyTorch checkpoints, read without PyTorch and without trusting the file.
 
-In: a path. Out: a plain tree of numpy arrays, and names matched against what a model expects.
+In: a path, and the names, shapes and dtypes a model expects. Out: read-only arrays by name, or WeightsError.
+Nothing in a file is imported, called or executed: a pickle is read as a small data language with a fixed vocabulary.
 """
 from scriptc.ir.weights.names import Matched, match_names
 from scriptc.ir.weights.read import Weights, read_tree, read_weights

@@ -1,86 +1,196 @@
-"""A weights file of any kind, recognised by content."""
+"""Reading a weights file of any known format, and finding the state_dict in what a training script saved around it."""
 from __future__ import annotations
 
-import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from scriptc.errors import WeightsError, diagnostic
-from scriptc.ir.weights import safetensors, torch_checkpoint
-from scriptc.ir.weights.refusal import refuse
+from scriptc.errors import WeightsError
+from scriptc.ir.archive.format import HEAD
+from scriptc.ir.archive.recognise import EDGE_BYTES, recognise
+from scriptc.ir.weights.npz import is_npz, read_npz
+from scriptc.ir.weights.refuse import need, refusal
+from scriptc.ir.weights.safetensors import looks_like_safetensors, read_safetensors
+from scriptc.ir.weights.torch_checkpoint import LEGACY_MAGIC, read_torch_legacy, read_torch_zip
+from scriptc.ir.weights.zip_members import MAGIC as ZIP_MAGIC
+from scriptc.ir.weights.zip_members import read_members
 
-WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "module", "params")
+# What training scripts call the state_dict in their checkpoints, the most specific first.
+STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "net", "params")
+_SHOWN = 8
+
+# Downloads that are not the file itself: (first bytes, what it is, what to do).
+_PLACEHOLDERS = (
+    (b"version https://git-lfs", "a Git LFS pointer", "fetch the file it stands for: git lfs pull"),
+    (b"<!DOCTYPE", "a web page", "download the file itself"),
+    (b"<html", "a web page", "download the file itself"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The tensors of a file by name."""
+    """The tensors of a weights file by name, read-only; tied tensors are one array. `notes` say what was left out."""
 
-    path: Path
-    tensors: dict[str, np.ndarray]
+    tensors: Mapping[str, np.ndarray]
+    path: str
+    format: str
+    notes: tuple[str, ...] = ()
 
 
-def read_tree(path: Path) -> Any:
-    """The nested plain object of a file. WeightsError if it is of no known kind, damaged, or refers to code."""
+def read_weights(path: str | PathLike[str], *, key: str | None = None) -> Weights:
+    """The weights in the file at `path`: safetensors, npz, or a PyTorch checkpoint of any age, told by content.
+
+    key: the part that holds them, dotted (`ema.state_dict`); None finds it, also inside a training checkpoint.
+    WeightsError if the file cannot be read, is damaged or hostile, or holds more than plain weights.
+    """
+    kind, tree = _read_file(path)
     try:
-        with path.open("rb") as file:
-            head = file.read(4096)
-    except OSError as error:
-        raise refuse(path, str(error)) from None
-    if head.startswith(b"PK\x03\x04"):
-        return read_npz(path) if is_npz(path) else torch_checkpoint.read_zip(path)
-    if head[:1] == b"\x80" and head[2:4] in (b"\x8a\n", b"\x8a\x0a"):
-        return torch_checkpoint.read_legacy(path)
-    if safetensors.looks_like(head):
-        return safetensors.read(path)
-    raise WeightsError(diagnostic("W0102", path=str(path), found=kind_of(head)))
+        tensors, notes = select_tensors(tree, key)
+    except WeightsError as error:
+        raise _located(error, path) from None
+    return Weights(MappingProxyType(tensors), str(path), kind, notes)
 
 
-def kind_of(head: bytes) -> str:
-    """What the first bytes say, for the message."""
-    if head.startswith(b"\x89HDF"):
-        return "it is an HDF5 (Keras) file"
-    if head.startswith(b"\x85\xa7scriptc"):
-        return "it is a scriptc archive: load it, or compile with the original checkpoint"
-    if head.startswith(b"GGUF"):
-        return "it is a GGUF file"
-    if head[:1] == b"\x80":
-        return "it is a plain pickle, which can run code when it is read"
-    return "its kind is not known" if head else "it is empty"
+def read_tree(path: str | PathLike[str]) -> Any:
+    """All that the file holds, as torch.load would give it: dicts, lists and plain values, with arrays for tensors."""
+    return _read_file(path)[1]
 
 
-def is_npz(path: Path) -> bool:
+def _read_file(path: str | PathLike[str]) -> tuple[str, Any]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError):
-        return False
-    return bool(names) and all(n.endswith(".npy") for n in names)
-
-
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an npz; object arrays are refused."""
+        # Not mapped: training scripts save over their checkpoints, and a mapped file that shrinks kills the process.
+        raw = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise refusal("W0101", path=str(path)) from None
+    except (OSError, ValueError, MemoryError) as error:  # ValueError: a null character in the path
+        raise _located(refusal("W0102", reason=str(error) or type(error).__name__), path) from None
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError, TypeError, SyntaxError, MemoryError) as error:
-        raise refuse(path, str(error)) from None
+        return _read(memoryview(raw))
+    except WeightsError as error:
+        raise _located(error, path) from None
 
 
-def read_weights(path: Path) -> Weights:
-    """The tensors of a file, unwrapped from `state_dict`, `model` and the like where the top level holds none."""
-    tree = read_tree(path)
-    for _ in range(4):
-        if not isinstance(tree, dict) or any(isinstance(v, np.ndarray) for v in tree.values()):
+def _located(error: WeightsError, path: str | PathLike[str]) -> WeightsError:
+    return WeightsError(*(replace(d, message=f"{path}: {d.message}") for d in error.diagnostics))
+
+
+def _read(data: memoryview) -> tuple[str, Any]:
+    """(format, tree of dicts with arrays) of a file's content."""
+    first = bytes(data[:EDGE_BYTES])
+    if first.startswith(LEGACY_MAGIC):
+        return "PyTorch checkpoint (before 1.6)", read_torch_legacy(data)
+    if first.startswith(ZIP_MAGIC):
+        return _read_zip(data)
+    if looks_like_safetensors(data):
+        return "safetensors", read_safetensors(data)
+    need(not first.startswith(HEAD[:8]), "W0103", format="a scriptc archive",
+         remedy="it holds a program with its weights: scriptc.load(FILE), or scriptc run FILE")
+    for start, what, remedy in _PLACEHOLDERS:
+        need(not first.startswith(start), "W0103", format=what, remedy=remedy)
+    foreign = recognise(first, bytes(data[-EDGE_BYTES:]))
+    if foreign is not None:
+        raise refusal("W0103", format=foreign.format, remedy=foreign.remedy)
+    raise refusal("W0104", found=repr(first[:8]))
+
+
+def _read_zip(data: memoryview) -> tuple[str, Any]:
+    members = read_members(data)
+    if is_npz(members):
+        return "npz", read_npz(data, members)
+    names = {name.partition("/")[2] for name in members}
+    if "data.pkl" in names and "constants.pkl" not in names and not any(name.startswith("code/") for name in names):
+        return "PyTorch checkpoint", read_torch_zip(data)
+    foreign = recognise(" ".join(members).encode(), b"")
+    edge = recognise(bytes(data[:EDGE_BYTES]), bytes(data[-EDGE_BYTES:])) if foreign is None else foreign
+    raise refusal("W0103", format=edge.format if edge else "a zip file", remedy=edge.remedy if edge else "")
+
+
+def select_tensors(tree: Any, key: str | None = None) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """(tensors by dotted name, notes) of the part `key` of a tree, or of the state_dict found in it."""
+    notes: tuple[str, ...] = ()
+    if key is not None:
+        node = _walk(tree, key)
+        need(node is not None, "W0132", key=key, known=_listed(tree))
+        tensors = flatten(node)
+        need(bool(tensors), "W0130", where=f" in {key!r}")
+        return tensors, notes
+    path: list[str] = []
+    node = tree
+    while type(node) is dict:
+        name = _state_dict_in(node)
+        if name is None:
             break
-        inner = next((tree[k] for k in WRAPPERS if isinstance(tree.get(k), dict)), None)
-        if inner is None:
-            break
-        tree = inner
-    tensors = {str(k): v for k, v in tree.items() if isinstance(v, np.ndarray)} if isinstance(tree, dict) else {}
-    if not tensors:
-        raise WeightsError(diagnostic("W0106", path=str(path)))
-    return Weights(path, tensors)
+        path.append(str(name))
+        left = [str(other) for other in node if other != name]
+        if left:
+            notes = (*notes, f"read the part {'.'.join(path)!r}; left out: {_join(left)}")
+        node = node[name]
+    tensors = flatten(node)
+    need(bool(tensors), "W0130", where="")
+    return tensors, notes
+
+
+def _state_dict_in(node: dict[Any, Any]) -> Any:
+    """The key of the part of `node` that is the state_dict; None if it is `node` itself."""
+    for name in STATE_DICT_KEYS:
+        if type(node.get(name)) is dict and flatten(node[name]):
+            return name
+    if any(type(value) is np.ndarray for value in node.values()):
+        return None
+    parts = [name for name, value in node.items()
+             if type(value) is dict and any(type(item) is np.ndarray for item in value.values())]
+    if len(parts) == 1:
+        return parts[0]
+    # {"encoder": {...}, "decoder": {...}} is one model; with anything beside, which part is meant is a guess.
+    need(not parts or len(parts) == len(node), "W0131", known=" or ".join(map(repr, STATE_DICT_KEYS)),
+         found=_join([repr(str(part)) for part in parts]))
+    return None
+
+
+def flatten(node: Any) -> dict[str, np.ndarray]:
+    """The arrays of a tree of dicts by dotted path; lists and everything that is no array are left out."""
+    found: dict[str, np.ndarray] = {}
+
+    def walk(value: Any, prefix: str) -> None:
+        for name, item in value.items():
+            full = f"{prefix}{name}"
+            if type(item) is dict:
+                walk(item, full + ".")
+            elif type(item) is np.ndarray:
+                need(full not in found, "W0106", what=f"two tensors are called {full!r}")
+                found[full] = item
+
+    if type(node) is dict:
+        walk(node, "")
+    return found
+
+
+def _walk(node: Any, key: str) -> dict[Any, Any] | None:
+    """The dict at the dotted path `key`; names may contain dots themselves."""
+    if type(node) is not dict:
+        return None
+    for name, value in node.items():
+        text = str(name)
+        if text == key and type(value) is dict:
+            return value
+        if key.startswith(text + "."):
+            found = _walk(value, key[len(text) + 1:])
+            if found is not None:
+                return found
+    return None
+
+
+def _listed(tree: Any) -> str:
+    parts = [repr(str(name)) for name, value in tree.items() if type(value) is dict] if type(tree) is dict else []
+    return _join(parts) if parts else "no parts"
+
+
+def _join(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+
+

@@ -1,70 +1,84 @@
-"""safetensors: a JSON header and raw tensors, every byte accounted for (huggingface/safetensors, its README)."""
+"""The safetensors format: eight bytes of length, a JSON header, then the tensors without gaps.
+
+Specification: https://huggingface.co/docs/safetensors. Stricter than it must be: no duplicate keys, no unknown ones.
+"""
 from __future__ import annotations
 
 import json
-import struct
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scriptc.ir.types import DTYPES
-from scriptc.ir.weights.refusal import refuse
+from scriptc.ir.types import DTYPES, DType
+from scriptc.ir.weights.elements import shaped
+from scriptc.ir.weights.refuse import need, refusal
+from scriptc.ir.weights.symbols import MAX_RANK, is_count
 
 MAX_HEADER = 16 << 20
-_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32", "I16": "int16",
-           "I8": "int8", "U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64", "BOOL": "bool",
-           "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}
+_DTYPES: dict[str, DType] = {code: DTYPES[name] for code, name in [
+    ("BOOL", "bool"), ("U8", "uint8"), ("I8", "int8"), ("U16", "uint16"), ("I16", "int16"), ("U32", "uint32"),
+    ("I32", "int32"), ("U64", "uint64"), ("I64", "int64"), ("F16", "float16"), ("BF16", "bfloat16"), ("F32", "float32"),
+    ("F64", "float64"), ("F8_E4M3", "float8_e4m3fn"), ("F8_E5M2", "float8_e5m2"), ("C64", "complex64"),
+]}
 
 
-def looks_like(head: bytes) -> bool:
-    """True if the first bytes can be a safetensors header."""
-    return len(head) > 9 and struct.unpack("<Q", head[:8])[0] <= MAX_HEADER and head[8:9] == b"{"
+def looks_like_safetensors(data: memoryview) -> bool:
+    """A plausible header length, then the brace that opens the header."""
+    return len(data) >= 10 and int.from_bytes(data[:8], "little") <= 100 << 20 and data[8] == ord("{")
 
 
-def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name appears twice")
-    return found
-
-
-def read(path: Path) -> dict[str, np.ndarray]:
-    """The tensors by name, as views of one read-only map. WeightsError if a rule of the format is broken."""
-    data = np.memmap(path, np.uint8, "r")
-    size = struct.unpack("<Q", data[:8].tobytes())[0]
-    if size > MAX_HEADER or 8 + size > len(data):
-        raise refuse(path, "the header is longer than the file")
-    try:
-        header = json.loads(data[8:8 + size].tobytes(), object_pairs_hook=no_duplicates)
-    except (ValueError, RecursionError) as error:
-        raise refuse(path, f"bad header: {error}") from None
-    if not isinstance(header, dict):
-        raise refuse(path, "the header is no object")
-    header.pop("__metadata__", None)
-    body = data[8 + size:]
-    entries = []
-    for name, entry in header.items():
-        if not isinstance(entry, dict) or entry.get("dtype") not in _DTYPES:
-            raise refuse(path, f"tensor {name!r} has no known dtype")
-        shape, offsets = entry.get("shape"), entry.get("data_offsets")
-        if not is_ints(shape) or not is_ints(offsets) or len(offsets) != 2 or len(shape) > 16:
-            raise refuse(path, f"tensor {name!r} has no shape or offsets")
-        entries.append((offsets[0], offsets[1], name, DTYPES[_DTYPES[entry["dtype"]]], tuple(shape)))
-    position = 0
+def read_safetensors(data: memoryview) -> dict[str, np.ndarray]:
+    """The tensors by name, as read-only views of `data`. WeightsError if anything about the file is wrong."""
+    length = int.from_bytes(data[:8], "little")
+    need(length <= MAX_HEADER, "W0108", what="bytes of the header", found=length, limit=MAX_HEADER)
+    need(8 + length <= len(data), "W0105", what="the header")
+    header = _parse(bytes(data[8:8 + length]))
+    _check_metadata(header.pop("__metadata__", {}))
+    body = data[8 + length:]
+    entries = sorted((_entry(name, entry) for name, entry in header.items()), key=lambda entry: entry[3:])
     tensors: dict[str, np.ndarray] = {}
-    for start, end, name, dtype, shape in sorted(entries, key=lambda e: (e[0], e[1])):
-        count = 1
-        for s in shape:
-            count *= s
-        if start != position or end - start != count * dtype.itemsize or end > len(body):
-            raise refuse(path, f"tensor {name!r} does not lie where it should")
-        tensors[name] = np.frombuffer(body[start:end].tobytes() if start % dtype.itemsize else body[start:end], dtype.numpy).reshape(shape)
+    position = 0
+    for name, dtype, shape, begin, end in entries:
+        need(begin == position, "W0120", what=f"tensor {name!r} begins at byte {begin}; expected {position}")
+        need(end <= len(body), "W0105", what=f"tensor {name!r}")
+        tensors[name] = shaped(body[begin:end], dtype, shape, name)
         position = end
-    if position != len(body):
-        raise refuse(path, "bytes are left over at the end")
+    need(position == len(body), "W0120", what=f"{len(body) - position} bytes follow the last tensor")
     return {name: tensors[name] for name in header}
 
 
-def is_ints(value: Any) -> bool:
-    return isinstance(value, list) and all(type(v) is int and 0 <= v < 2**48 for v in value)
+def _parse(raw: bytes) -> dict[str, Any]:
+    try:
+        header = json.loads(raw.decode("utf-8"), object_pairs_hook=_without_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise refusal("W0120", what=f"the header is no JSON object ({type(error).__name__})") from None
+    need(type(header) is dict, "W0120", what="the header is no JSON object")
+    return header
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    need(len(result) == len(pairs), "W0120", what="the header has a duplicate key")
+    return result
+
+
+def _check_metadata(metadata: Any) -> None:
+    need(type(metadata) is dict and all(type(v) is str for v in metadata.values()), "W0120",
+         what="the metadata is no mapping of texts")
+
+
+def _entry(name: str, entry: Any) -> tuple[str, DType, tuple[int, ...], int, int]:
+    need(type(entry) is dict and set(entry) == {"dtype", "shape", "data_offsets"}, "W0120",
+         what=f"tensor {name!r} needs exactly dtype, shape and data_offsets")
+    code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    need(type(code) is str and code in _DTYPES, "W0121", name=name, found=str(code)[:40], known=", ".join(_DTYPES))
+    need(type(shape) is list and len(shape) <= MAX_RANK and all(map(is_count, shape)), "W0120",
+         what=f"tensor {name!r} has a malformed shape")
+    need(type(offsets) is list and len(offsets) == 2 and all(map(is_count, offsets)), "W0120",
+         what=f"tensor {name!r} has malformed offsets")
+    size, wide = _DTYPES[code].itemsize, 1
+    for dim in shape:
+        size, wide = size * dim, wide * max(dim, 1)
+    need(wide < 1 << 48 and offsets[1] - offsets[0] == size, "W0120",
+         what=f"tensor {name!r} has {offsets[1] - offsets[0]} bytes; its shape needs {size}")
+    return name, _DTYPES[code], tuple(shape), offsets[0], offsets[1]

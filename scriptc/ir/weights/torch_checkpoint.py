@@ -1,188 +1,164 @@
-"""PyTorch checkpoints: the zip container (1.6 and later) and the legacy one, as plain trees of arrays."""
+"""What torch.save writes: zip files since 1.6, and before that one pickle after the other, then the raw storages.
+
+The pickle names storages by key; here the keys find their bytes, and tensors become read-only numpy arrays.
+Tensors that share their storage, place and strides (tied weights) become one array.
+"""
 from __future__ import annotations
 
-import struct
-import zipfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scriptc.errors import WeightsError, diagnostic
-from scriptc.ir.types import DType
-from scriptc.ir.weights.refusal import refuse
-from scriptc.ir.weights.unpickle import Machine, Malformed, StorageRef, StorageType, TensorRef, Unsafe
+from scriptc.ir.types import DTYPES, DType
+from scriptc.ir.weights.elements import elements
+from scriptc.ir.weights.pickle_data import MAX_PICKLE, parse_pickle
+from scriptc.ir.weights.refuse import need
+from scriptc.ir.weights.symbols import StorageRef, TensorRef
+from scriptc.ir.weights.zip_members import STORED, read_member, read_members
 
-MAGIC = 0x1950A86A20F9469CFC6C
-MAX_PICKLE = 64 << 20
-MAX_DEPTH = 32
+LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+_LEGACY_PROTOCOL = 1001
+_COPY_FACTOR = 4
 
-
-def read_zip(path: Path) -> Any:
-    """The object of a zip checkpoint. WeightsError if it is damaged, refers to code, or is a TorchScript archive."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _read_members(path, archive)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, OSError, struct.error) as error:
-        raise refuse(path, str(error)) from None
+Tree = Any
+FindStorage = Callable[[StorageRef], memoryview]
 
 
-def _read_members(path: Path, archive: zipfile.ZipFile) -> Any:
-    members = {m.filename: m for m in archive.infolist()}
-    if len(members) != len(archive.infolist()):
-        raise refuse(path, "two members have one name")
-    pickles = [n for n in members if n.endswith("/data.pkl") and n.count("/") == 1]
-    if len(pickles) != 1:
-        raise refuse(path, "it holds no single data.pkl")
-    root = pickles[0].removesuffix("data.pkl")
-    if any(n.startswith(root + "code/") for n in members):
-        raise WeightsError(diagnostic("W0102", path=str(path), found="it is a TorchScript archive",
-                                      hint="compile the model's Python source, and save its state_dict with torch.save"))
-    if sum(m.file_size for m in members.values()) > path.stat().st_size:
-        raise refuse(path, "its members are larger than the file")
-    for member in members.values():
-        if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
-            raise refuse(path, f"member {member.filename!r} is compressed or encrypted")
-    order = archive.read(root + "byteorder") if root + "byteorder" in members else b"little"
-    if order != b"little":
-        raise refuse(path, "it is big-endian")
-    if members[pickles[0]].file_size > MAX_PICKLE:
-        raise refuse(path, "its pickle is larger than 64 MiB")
+def read_torch_zip(data: memoryview) -> Tree:
+    """The tree in a zip checkpoint, tensors as arrays. WeightsError if it is damaged, or more than plain weights."""
+    members = read_members(data)
+    root = next(iter(members)).split("/")[0] + "/"
+    need(all(name.startswith(root) for name in members), "W0106", what="the checkpoint has more than one root folder")
+    need(all(m.method == STORED for m in members.values()), "W0106", what="the checkpoint's members are compressed")
+    need(root + "data.pkl" in members, "W0106", what="the checkpoint has no data.pkl")
+    if root + "byteorder" in members:
+        need(bytes(read_member(data, members[root + "byteorder"])) == b"little", "W0116")
+    pickled = members[root + "data.pkl"]
+    need(pickled.size <= MAX_PICKLE, "W0108", what="bytes of the pickle", found=pickled.size, limit=MAX_PICKLE)
+    raw = read_member(data, pickled)
+    tree, end = parse_pickle(raw)
+    need(end == len(raw), "W0113", offset=end, what="bytes follow the end")
 
-    def storage(ref: StorageRef) -> bytes:
-        name = f"{root}data/{ref.key}"
-        if name not in members:
-            raise Malformed(f"storage {ref.key!r} is missing")
-        return archive.read(name)
-    return unpickled(path, archive.read(pickles[0]), storage)
+    def find(reference: StorageRef) -> memoryview:
+        member = members.get(f"{root}data/{reference.key}")
+        need(member is not None, "W0115", key=reference.key, what="it is not in the file")
+        assert member is not None
+        size = reference.count * reference.dtype.itemsize
+        need(member.size == size, "W0115", key=reference.key, what=f"it has {member.size} bytes; expected {size}")
+        return read_member(data, member)
+
+    return _Materialize(find, len(data)).tree(tree)
 
 
-def persistent_id(found: Any) -> StorageRef:
-    """("storage", type, key, location, count), and the legacy form with a view."""
-    if not isinstance(found, tuple) or len(found) not in (5, 6) or found[0] != "storage" or not isinstance(found[1], StorageType) \
-            or not isinstance(found[2], str) or type(found[4]) is not int or not 0 <= found[4] < 2**48:
-        raise Malformed("an unknown persistent id")
-    if len(found) == 6 and found[5] is not None:
-        raise Malformed("a view of a storage")
-    return StorageRef(found[2], found[1].dtype, found[4])
-
-
-def unpickled(path: Path, data: bytes, storage: Callable[[StorageRef], bytes]) -> Any:
-    """The tree of one pickle with its tensors made."""
-    try:
-        tree = Machine(data, persistent_id).load()
-        return Tensors(storage).plain(tree)
-    except Unsafe as error:
-        raise WeightsError(diagnostic("W0104", path=str(path), symbol=error.symbol)) from None
-    except (Malformed, struct.error, UnicodeError, OverflowError) as error:
-        raise refuse(path, str(error)) from None
-
-
-class Tensors:
-    """Makes arrays of references; each storage is read once, and tensors that share all of it share one array."""
-
-    def __init__(self, storage: Callable[[StorageRef], bytes]) -> None:
-        self.storage = storage
-        self.buffers: dict[str, np.ndarray] = {}
-        self.made: dict[tuple[Any, ...], np.ndarray] = {}
-        self.nodes = 0
-
-    def plain(self, tree: Any, depth: int = 0) -> Any:
-        """The tree with arrays in place of references; cycles and shared bombs run into the depth and node limits."""
-        self.nodes += 1
-        if depth > MAX_DEPTH or self.nodes > 2_000_000:
-            raise Malformed("nested too deeply, or too many objects")
-        if isinstance(tree, TensorRef):
-            return self.array(tree)
-        if isinstance(tree, dict):
-            return {k: self.plain(v, depth + 1) for k, v in tree.items()}
-        if isinstance(tree, list):
-            return [self.plain(v, depth + 1) for v in tree]
-        if isinstance(tree, tuple):
-            return tuple(self.plain(v, depth + 1) for v in tree)
-        if tree is None or isinstance(tree, bool | int | float | str | DType):
-            return tree
-        raise Malformed("an object that is no data")
-
-    def array(self, ref: TensorRef) -> np.ndarray:
-        dtype = ref.dtype or ref.storage.dtype
-        if dtype is None:
-            raise Malformed("a tensor without dtype")
-        key = (ref.storage.key, ref.offset, ref.shape, ref.strides, dtype.name)
-        if key not in self.made:
-            self.made[key] = self.make(ref, dtype)
-        return self.made[key]
-
-    def make(self, ref: TensorRef, dtype: DType) -> np.ndarray:
-        size = dtype.itemsize
-        buffer = self.buffers.get(ref.storage.key)
-        if buffer is None:
-            raw = self.storage(ref.storage)
-            expected = ref.storage.count * (ref.storage.dtype.itemsize if ref.storage.dtype is not None else 1)
-            if len(raw) != expected:
-                raise Malformed(f"storage {ref.storage.key!r} has {len(raw)} bytes, expected {expected}")
-            buffer = self.buffers[ref.storage.key] = np.frombuffer(raw, np.uint8)
-        elements = len(buffer) // size
-        count = 1
-        for s in ref.shape:
-            count *= s
-        last = ref.offset + sum((s - 1) * t for s, t in zip(ref.shape, ref.strides, strict=True)) if count else 0
-        if count > elements or last >= max(elements, 1):
-            raise Malformed("a tensor reaches past its storage")
-        typed = buffer[:elements * size].view(dtype.numpy)
-        if not count:
-            return np.zeros(ref.shape, dtype.numpy)
-        seen = np.lib.stride_tricks.as_strided(typed[ref.offset:], ref.shape, tuple(t * size for t in ref.strides), writeable=False)
-        return np.ascontiguousarray(seen) if ref.shape else np.array(seen)
-
-
-def read_legacy(path: Path) -> Any:
-    """The object of a checkpoint older than PyTorch 1.6: five pickles and the raw storages behind them."""
-    data = path.read_bytes()
-    try:
-        machine = Machine(data, persistent_id)
-        if machine.load() != MAGIC:
-            raise Malformed("its magic number is wrong")
-        for _ in range(2):   # the protocol version, and the system it was written on
-            machine = Machine(data, persistent_id, machine.at)
-            machine.load()
-        start = machine.at
-        skim = Machine(data, persistent_id, start)
-        tree = skim.load()
-        machine = Machine(data, persistent_id, skim.at)
-        keys = machine.load()
-        storages = legacy_storages(data, machine.at, keys, tree)
-        return Tensors(lambda ref: storages[ref.key]).plain(tree)
-    except Unsafe as error:
-        raise WeightsError(diagnostic("W0104", path=str(path), symbol=error.symbol)) from None
-    except (Malformed, struct.error, UnicodeError, OverflowError, KeyError) as error:
-        raise refuse(path, str(error)) from None
-
-
-def legacy_storages(data: bytes, at: int, keys: Any, tree: Any) -> dict[str, bytes]:
-    """key -> raw bytes: for each key in order an 8-byte count, then its elements."""
-    if not isinstance(keys, list) or not all(isinstance(k, str) for k in keys):
-        raise Malformed("its list of storages is damaged")
-    sizes: dict[str, int] = {}
-    pending, seen = [tree], 0
-    while pending:
-        part = pending.pop()
-        seen += 1
-        if seen > 2_000_000:
-            raise Malformed("too many objects")
-        if isinstance(part, TensorRef) and part.storage.dtype is not None:
-            sizes[part.storage.key] = part.storage.dtype.itemsize
-        elif isinstance(part, dict):
-            pending += part.values()
-        elif isinstance(part, list | tuple):
-            pending += part
-    found: dict[str, bytes] = {}
+def read_torch_legacy(data: memoryview) -> Tree:
+    """The tree in a checkpoint from before PyTorch 1.6. WeightsError if it is damaged, or more than plain weights."""
+    protocol, at = parse_pickle(data, len(LEGACY_MAGIC))
+    need(protocol == _LEGACY_PROTOCOL, "W0106", what=f"the checkpoint says it is not protocol {_LEGACY_PROTOCOL}")
+    system, at = parse_pickle(data, at)
+    need(type(system) is dict and system.get("protocol_version") == _LEGACY_PROTOCOL, "W0106",
+         what="the checkpoint does not describe its machine")
+    need(system.get("little_endian") is True, "W0116")
+    tree, at = parse_pickle(data, at)
+    keys, at = parse_pickle(data, at)
+    need(type(keys) is list and all(type(key) is str for key in keys) and len(set(keys)) == len(keys), "W0106",
+         what="the checkpoint does not list its storages")
+    references = _storages(tree)
+    extents: dict[str, tuple[int, int]] = {}
     for key in keys:
-        (count,) = struct.unpack("<q", data[at:at + 8])
-        length = count * sizes.get(key, 0)
-        if key not in sizes or count < 0 or at + 8 + length > len(data):
-            raise Malformed(f"storage {key!r} is damaged")
-        found[key] = data[at + 8:at + 8 + length]
-        at += 8 + length
+        need(key in references, "W0115", key=key, what="no tensor uses it, so its element type is not known")
+        need(at + 8 <= len(data), "W0105", what=f"storage {key!r}")
+        count, expected = int.from_bytes(data[at:at + 8], "little"), references[key].count
+        need(count == expected, "W0115", key=key, what=f"it has {count} elements; expected {expected}")
+        end = at + 8 + count * references[key].dtype.itemsize
+        need(end <= len(data), "W0105", what=f"storage {key!r}")
+        extents[key] = (at + 8, end)
+        at = end
+    need(at == len(data), "W0106", what="bytes follow the last storage")
+
+    def find(reference: StorageRef) -> memoryview:
+        need(reference.key in extents, "W0115", key=reference.key, what="it is not in the file")
+        begin, end = extents[reference.key]
+        return data[begin:end]
+
+    return _Materialize(find, len(data)).tree(tree)
+
+
+def _storages(tree: Tree) -> dict[str, StorageRef]:
+    """The storages that the tensors of a tree use, by key, whole."""
+    found: dict[str, StorageRef] = {}
+    todo = [tree]
+    while todo:
+        node = todo.pop()
+        if type(node) is TensorRef:
+            found.setdefault(node.storage.key, node.storage)
+        elif type(node) is dict:
+            todo.extend(node.values())
+        elif type(node) in (list, tuple):
+            todo.extend(node)
     return found
+
+
+class _Materialize:
+    """Tensor references to arrays, each storage and each distinct view once."""
+
+    def __init__(self, find: FindStorage, file_size: int) -> None:
+        self.find = find
+        self.storages: dict[str, tuple[DType, int, memoryview]] = {}
+        self.arrays: dict[TensorRef, np.ndarray] = {}
+        # Many strided views of one large storage would each be copied; honest files copy less than they hold.
+        self.copy_budget = _COPY_FACTOR * file_size
+
+    def tree(self, node: Tree) -> Tree:
+        kind = type(node)
+        if kind is TensorRef:
+            return self.array(node)
+        if kind is dict:
+            return {key: self.tree(item) for key, item in node.items()}
+        if kind is list or kind is tuple:
+            return kind(self.tree(item) for item in node)
+        return node
+
+    def array(self, tensor: TensorRef) -> np.ndarray:
+        if tensor not in self.arrays:
+            self.arrays[tensor] = self.build(tensor)
+        return self.arrays[tensor]
+
+    def build(self, tensor: TensorRef) -> np.ndarray:
+        storage, key = tensor.storage, tensor.storage.key
+        if key not in self.storages:
+            self.storages[key] = (storage.dtype, storage.count, self.find(storage))
+        dtype, count, raw = self.storages[key]
+        same = dtype is storage.dtype and count == storage.count
+        need(same, "W0115", key=key, what="two tensors describe it differently")
+        typed = dtype is tensor.dtype or dtype is DTYPES["uint8"]
+        need(typed, "W0115", key=key, what="its tensor is of another type")
+        if storage.part is not None:
+            first, length = storage.part
+            raw = raw[first * dtype.itemsize:(first + length) * dtype.itemsize]
+        itemsize = tensor.dtype.itemsize
+        available = len(raw) // itemsize
+        total = 1
+        for size in tensor.shape:
+            total *= size
+        if total == 0:
+            # numpy multiplies the other sizes, and refuses what overflows.
+            wide = 1
+            for size in tensor.shape:
+                wide *= max(size, 1)
+            need(wide < 1 << 40, "W0115", key=key, what="an empty tensor is too large")
+            return elements(raw[:0], tensor.dtype, key).reshape(tensor.shape)
+        steps = zip(tensor.shape, tensor.strides, strict=True)
+        last = tensor.offset + sum((size - 1) * stride for size, stride in steps)
+        need(last < available and total <= available, "W0115", key=key, what="a tensor reaches outside it")
+        flat = elements(raw[tensor.offset * itemsize:(last + 1) * itemsize], tensor.dtype, key)
+        strides = tuple(stride * itemsize for stride in tensor.strides)
+        view = np.lib.stride_tricks.as_strided(flat, tensor.shape, strides, writeable=False)
+        if view.flags.c_contiguous and view.flags.aligned:
+            return view
+        self.copy_budget -= total * itemsize
+        need(self.copy_budget >= 0, "W0108", what="bytes of strided tensors", found="more than the file can hold",
+             limit=f"{_COPY_FACTOR} times its size")
+        copy = view.copy(order="C")
+        copy.flags.writeable = False
+        return copy
