@@ -10,6 +10,7 @@ import numpy as np
 
 from scriptc.errors import CompileError, WeightsError, diagnostic
 from scriptc.frontend.stage import Compiled, compile_source
+from scriptc.interp.interpreter import evaluate
 from scriptc.ir.graph import Program
 from scriptc.ir.passes.pipeline import optimize_program
 from scriptc.ir.types import TensorType
@@ -47,7 +48,7 @@ def compile_program(path: StrPath, *, entry: str | None = None, inputs: Sequence
 
 def optimized(compiled: Compiled, notes: Sequence[str]) -> Compiled:
     """The program after the passes, without state that nothing reads any more."""
-    program: Program = optimize_program(compiled.program)
+    program: Program = optimize_program(compiled.program, evaluate)
     read = {name for function in program.functions.values() for name in (*function.state, *function.updates)}
     state = tuple(e for e in program.state if e.kind != "constant" or e.name in read)
     kept = {entry.name for entry in state}

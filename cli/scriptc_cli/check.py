@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from scriptc_cli.arguments import json_option, source_options
 
 from scriptc.errors import CompileError, Diagnostic
+from scriptc_cli.arguments import json_option, source_options
 
 
 @click.command("check")

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import click
+
 from scriptc_cli.arguments import source_options
 
 

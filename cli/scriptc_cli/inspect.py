@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from scriptc_cli.arguments import archive_argument, json_option
 
 from scriptc.ir.graph import Function, Program
+from scriptc_cli.arguments import archive_argument, json_option
 
 
 @click.command("inspect")

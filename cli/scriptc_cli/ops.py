@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 
 import click
+
 from scriptc_cli.arguments import json_option
 
 
@@ -11,8 +12,6 @@ from scriptc_cli.arguments import json_option
 @json_option
 def command(as_json: bool) -> None:
     """Print the table of operators: op, kind, reference, gradient, CPU."""
-    import scriptc.interp.ops
-    import scriptc.ir.ops
     from scriptc.interp.registry import REFERENCES
     from scriptc.ir.registry import REGISTRY
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 import numpy as np
+
 from scriptc_cli.arguments import archive_argument, json_option
 
 

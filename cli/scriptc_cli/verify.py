@@ -4,6 +4,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+
 from scriptc_cli.arguments import archive_argument
 
 

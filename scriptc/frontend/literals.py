@@ -37,7 +37,7 @@ def strings(builder: Any, tokens: list[Any]) -> Any:
         if len({isinstance(v, bytes) for v in values}) > 1:
             raise syntax_error("E0112", builder.source, start, end)
         kind = "u" if tokens[0].value[0] in "uU" else None
-        joined = values[0] if len(values) == 1 else (b"" if isinstance(values[0], bytes) else "").join(values)
+        joined: Any = values[0] if len(values) == 1 else (b"" if isinstance(values[0], bytes) else "").join(values)  # type: ignore[arg-type]
         return KINDS["Constant"](joined, kind).at(start, end)
     parts: list[Any] = []
     kind = "u" if tokens[0].value[0] in "uU" else None
@@ -84,7 +84,7 @@ def plain_string(builder: Any, token: Any) -> str | bytes:
         if not body.isascii():
             raise syntax_error("E0113", builder.source, token.start_pos, token.end_pos)
         return (body if "r" in prefix or "\\" not in body else unescape(builder, body, token, True)).encode("latin-1")
-    return body if "r" in prefix or "\\" not in body else unescape(builder, body, token, False)  # type: ignore[no-any-return]
+    return body if "r" in prefix or "\\" not in body else unescape(builder, body, token, False)
 
 
 def unescape(builder: Any, body: str, token: Any, is_bytes: bool) -> str:
@@ -218,6 +218,13 @@ class Field:
         made = KINDS["FormattedValue"](value, conversion, specification).at(self.token.start_pos, self.token.end_pos)
         return [debug, made] if debug else [made]
 
+    def ends_expression(self, character: str, previous: str) -> bool:
+        """True for `}`, `:`, a conversion's `!`, and a debugging `=` that is part of no comparison."""
+        following = self.text[self.at + 1]
+        if character == "=":
+            return previous not in "=!<>" and following != "="
+        return character in "}:" or (character == "!" and following != "=")
+
     def skip_expression(self) -> None:
         """Move to what ends the expression: `}`, `!`, `:` or a debugging `=`, outside brackets and strings."""
         text = self.text
@@ -238,9 +245,7 @@ class Field:
                 depth += 1
             elif character in ")]}" and depth:
                 depth -= 1
-            elif depth == 0 and (character in "}:" or (character == "!" and text[self.at + 1] != "=")):
-                return
-            elif depth == 0 and character == "=" and previous not in "=!<>" and text[self.at + 1] != "=":
+            elif depth == 0 and self.ends_expression(character, previous):
                 return
             previous = character
             self.at += 1

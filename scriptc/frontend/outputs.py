@@ -54,8 +54,8 @@ def _flatten(ev: Evaluator, value: Any, method: str, out: list[Value], depth: in
     if isinstance(value, Instance):
         if value.native is not None and not value.slots:
             return _flatten(ev, value.native, method, out, depth + 1)
-        fields = {k: v for k, v in value.slots.items() if isinstance(k, str) and not k.startswith("%")}
-        return Group("object", tuple(_flatten(ev, v, method, out, depth + 1) for v in fields.values()), tuple(fields), value.cls.name)
+        held = {k: v for k, v in value.slots.items() if isinstance(k, str) and not k.startswith("%")}
+        return Group("object", tuple(_flatten(ev, v, method, out, depth + 1) for v in held.values()), tuple(held), value.cls.name)
     if hasattr(value, "name"):
         return Fixed(str(value))
     return ev.error("E0260", method=method, found=f"a {type_name(value)}")

@@ -33,7 +33,7 @@ class Parser:
         """Parse; every failure becomes a CompileError at its place."""
         self.builder.source = tokenizer.source
         try:
-            return self.lark.parse(tokenizer, start=start)  # type: ignore[arg-type]
+            return self.lark.parse(tokenizer, start=start)
         except UnexpectedToken as error:
             raise unexpected(tokenizer.source, error.token) from None
         except UnexpectedInput:

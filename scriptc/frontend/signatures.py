@@ -67,7 +67,7 @@ def parse_input(text: str) -> InputSpec:
     """Read one `--input`. CompileError E0231 if it is not one."""
     stripped = text.strip()
     match = _NAME.match(stripped)
-    if match is not None and stripped[match.end():].lstrip().startswith("=") or stripped.startswith("="):
+    if (match is not None and stripped[match.end():].lstrip().startswith("=")) or stripped.startswith("="):
         name, _, literal = stripped.partition("=")
         return InputSpec(name.strip(), FixedSpec(parse_literal(text, literal.strip())), text)
     if match is not None and stripped[match.end():].lstrip().startswith(":"):

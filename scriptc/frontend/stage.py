@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-import scriptc.interp.ops  # noqa: F401  (registers the references that fold constants)
+import scriptc.interp.ops
 import scriptc.ir.ops  # noqa: F401  (registers the ops)
 from scriptc.errors import CompileError, diagnostic
 from scriptc.frontend import storage
@@ -18,9 +18,9 @@ from scriptc.frontend.evaluator.calls import call
 from scriptc.frontend.evaluator.core import Call, Evaluator
 from scriptc.frontend.imports import Importer, first_line, package_root
 from scriptc.frontend.outputs import flatten_result
-from scriptc.frontend.parser import parse_expression, read_source
 from scriptc.frontend.parser import parse as parse_source
-from scriptc.frontend.signatures import FixedSpec, GroupSpec, InputSpec, LeafSpec, Spec, parse_input
+from scriptc.frontend.parser import parse_expression, read_source
+from scriptc.frontend.signatures import FixedSpec, GroupSpec, InputSpec, Spec, parse_input
 from scriptc.frontend.storage import Lazy, Storage, TensorValue, content_type, tensor_of
 from scriptc.frontend.torchlib.bindings.random import STATE_NAME, Stream
 from scriptc.frontend.values import (
@@ -319,7 +319,7 @@ def stage_method(ev: Evaluator, state: State, name: str, callee: Any, method: An
         close_journal(journal)
         for shared, original in ev.bound:
             shared.slots["content"] = original
-    place = Location(Span(source, definition.node.start, definition.node.end)) if definition is not None else Location()  # type: ignore[attr-defined]
+    place = Location(Span(source, definition.node.start, definition.node.end)) if definition is not None else Location()
     return graph.Function(name, tuple(parameters), tuple(inputs.values), dict(ev.state_values), ev.builder.take(), tuple(results),
                           structure, updates, input_updates, place)
 

@@ -48,7 +48,7 @@ class Storage(Mutable):
 
     @property
     def content(self) -> Content:
-        return self.slots["content"]  # type: ignore[no-any-return]
+        return self.slots["content"]
 
     @property
     def type(self) -> TensorType:
@@ -89,11 +89,11 @@ class TensorValue(Mutable):
 
     @property
     def storage(self) -> Storage:
-        return self.slots["storage"]  # type: ignore[no-any-return]
+        return self.slots["storage"]
 
     @property
     def path(self) -> tuple[ViewStep, ...]:
-        return self.slots["path"]  # type: ignore[no-any-return]
+        return self.slots["path"]
 
     @property
     def is_contiguous(self) -> bool:

@@ -43,7 +43,7 @@ _OPEN, _CLOSE = {"(": ")", "[": "]", "{": "}"}, ")]}"
 
 def syntax_error(code: str, source: Source, start: int, end: int | None = None, **values: object) -> CompileError:
     """A located error of the E01xx range."""
-    return CompileError(diagnostic(code, Location(Span(source, start, start + 1 if end is None else end)), **values))
+    return CompileError(diagnostic(code, Location(Span(source, start, start + 1 if end is None else end)), **values))  # type: ignore[arg-type]
 
 
 class Tokenizer:
@@ -233,7 +233,7 @@ class Tokenizer:
                 at += 1
             elif character == "}":
                 return at + 1
-            elif character == ":" and depth == 0 or (character == "!" and depth == 0 and text[at + 1:at + 2] != "="):
+            elif (character == ":" and depth == 0) or (character == "!" and depth == 0 and text[at + 1:at + 2] != "="):
                 if character == ":":
                     return self.specification(at + 1, quote, start)
                 at += 1
@@ -272,9 +272,9 @@ def logical_line(line: list[Token]) -> list[Token]:
     word = first.value
     if word == "match" and line[-1].type == "COLON" and line[1].type not in ("EQUAL", "DOT", "COLON", "COMMA", "RPAR"):
         first.type = "MATCH"
-    elif word == "case" and line[1].type not in ("EQUAL", "DOT", "COLON", "COMMA", "RPAR", "LSQB") and top_level_colon(line):
-        first.type = "CASE"
     elif word == "case" and line[1].type == "LSQB" and line[-1].type == "COLON":
+        first.type = "CASE"
+    elif word == "case" and line[1].type not in ("EQUAL", "DOT", "COLON", "COMMA", "RPAR", "LSQB") and top_level_colon(line):
         first.type = "CASE"
     elif word == "type" and line[1].type == "NAME" and line[2].type in ("EQUAL", "LSQB"):
         first.type = "TYPE"
@@ -299,7 +299,7 @@ class GrammarLexer(Lexer):
     def __init__(self, lexer_conf: Any) -> None:
         pass
 
-    def lex(self, lexer_state: LexerState, parser_state: Any = None) -> Iterator[Token]:  # type: ignore[override]
+    def lex(self, lexer_state: LexerState, parser_state: Any = None) -> Iterator[Token]:
         data: Any = lexer_state
         tokenizer = data if isinstance(data, Tokenizer) else getattr(data, "text", data)
         yield from tokenizer.tokens()

@@ -166,14 +166,14 @@ class PyDict(Mutable):
 
     @property
     def content(self) -> dict[Any, Any]:
-        return self.slots["content"]  # type: ignore[no-any-return]
+        return self.slots["content"]
 
     def change(self) -> dict[Any, Any]:
         if WORLD.journals:
             fresh = dict(self.slots["content"])
             self.write("content", fresh)
             return fresh
-        return self.slots["content"]  # type: ignore[no-any-return]
+        return self.slots["content"]
 
 
 class PySet(Mutable):
@@ -188,14 +188,14 @@ class PySet(Mutable):
 
     @property
     def content(self) -> dict[Any, None]:
-        return self.slots["content"]  # type: ignore[no-any-return]
+        return self.slots["content"]
 
     def change(self) -> dict[Any, None]:
         if WORLD.journals:
             fresh = dict(self.slots["content"])
             self.write("content", fresh)
             return fresh
-        return self.slots["content"]  # type: ignore[no-any-return]
+        return self.slots["content"]
 
 
 class Size(tuple[Any, ...]):
@@ -228,7 +228,8 @@ class Class(Mutable):
         self.slots.update(namespace)
         self.module = module
         self.mro: tuple[Class, ...] = linearize(self, bases)
-        self.native = native or next((c.native for c in self.mro[1:] if c.native), "")
+        inherited = [c.native for c in self.mro[1:] if c.native]
+        self.native: str = native or (inherited[0] if inherited else "")
         self.metaclass: Class | None = None
         self.span = span
         self.annotations: dict[str, Any] = {}

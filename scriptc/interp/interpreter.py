@@ -29,7 +29,7 @@ _EXCEPTIONS = frozenset((
 
 def exception_class(name: str) -> type[Exception]:
     """The builtin exception called `name`; RuntimeError for any other name (names are data, never looked up freely)."""
-    return getattr(builtins, name) if name in _EXCEPTIONS else RuntimeError  # type: ignore[no-any-return]
+    return getattr(builtins, name) if name in _EXCEPTIONS else RuntimeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def placeholder(kind: Type) -> Any:
         return Packed(tuple(placeholder(e) for e in kind.elements))
     if isinstance(kind, IntType):
         return 0
-    return {FLOAT: 0.0, BOOL: False, STR: ""}.get(kind)
+    return {FLOAT: 0.0, BOOL: False, STR: ""}.get(kind)  # type: ignore[arg-type]
 
 
 def note_place(error: Exception, location: Location) -> None:
@@ -162,3 +162,13 @@ def note_place(error: Exception, location: Location) -> None:
         return
     scope = f" in {printable(location.scope)}" if location.scope else ""
     error.add_note("\n".join([f"at {printable(str(location.span))}{scope}", *location.span.excerpt()]))
+
+
+def evaluate(op: Op, operands: Sequence[Any]) -> Sequence[Any] | None:
+    """The results of one pure op on known contents, for folding; None where it would raise, which is left to the run time."""
+    try:
+        with np.errstate(all="ignore"):
+            result = REFERENCES[op.name](*operands, **op.attributes)
+    except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError):
+        return None
+    return result if isinstance(result, tuple) else (result,)

@@ -203,7 +203,7 @@ class Adjoint:
     def total(self, value: Value) -> Value:
         """The gradient of `value`, zeros where none has arrived."""
         found = self.gradients.get(value)
-        return (found if found is not None else self.expr(value) * 0.0).value  # type: ignore[no-any-return]
+        return (found if found is not None else self.expr(value) * 0.0).value
 
     def run(self, ops: Sequence[Op]) -> None:
         """Walk `ops` backwards."""
@@ -309,7 +309,7 @@ class Adjoint:
             self.add(value, Expr(result, self.builder))
 
     def total_zero(self, value: Value) -> Value:
-        return (self.expr(value) * 0.0).value  # type: ignore[no-any-return]
+        return (self.expr(value) * 0.0).value
 
 
 def sorted_free(op: Op, active: set[Value]) -> list[Value]:

@@ -16,7 +16,7 @@ Operand = Value | int | float | bool | complex | str | None
 def located(error: OpError, location: Location, op: str, operand_types: Sequence[Type]) -> Diagnostic:
     """The diagnostic for an op that refuses its operands: the rule's words, the user's place, the operands' types."""
     notes = [f"in {op}({', '.join(str(t) for t in operand_types)})"]
-    return diagnostic(error.code, location, notes=notes, **error.values)
+    return diagnostic(error.code, location, notes=notes, **error.values)  # type: ignore[arg-type]
 
 
 class Builder:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from scriptc.ir.types import BOOL, COMPLEX, FLOAT, NONE, STR, DType, IntType, TensorType, Type
 from scriptc.location import UNKNOWN, Location, Source
 
-Attribute: TypeAlias = "int | float | bool | str | None | DType | tuple[Attribute, ...]"
+Attribute: TypeAlias = "int | float | bool | str | DType | tuple[Attribute, ...] | None"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -136,7 +136,7 @@ class _Line:
         at = self.position
         match = self.need(_STRING, "a string")
         try:
-            return json.loads(match[0])  # type: ignore[no-any-return]
+            return json.loads(match[0])
         except ValueError:
             self.refuse("not a string literal", at)
 
@@ -379,7 +379,7 @@ class _Reader:
         if not hint.startswith('"'):
             return hint
         try:
-            return json.loads(hint)  # type: ignore[no-any-return]
+            return json.loads(hint)
         except ValueError:
             self.line.refuse("not a string literal")
 

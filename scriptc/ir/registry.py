@@ -23,7 +23,7 @@ import types as python_types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from scriptc.ir.dims import Dim
 from scriptc.ir.graph import EMPTY, Attribute, Region
@@ -73,8 +73,11 @@ class Scalar:
     """Annotation: an int, float, bool or complex scalar."""
 
 
-class Elementwise:
-    """Annotation: a tensor or a scalar."""
+if TYPE_CHECKING:
+    Elementwise: TypeAlias = Any
+else:
+    class Elementwise:
+        """Annotation: a tensor or a scalar (formulas calculate with it, so type checkers see Any)."""
 
 
 class AnyValue:
@@ -88,7 +91,7 @@ _ACCEPTS: dict[object, Callable[[Type], bool]] = {
     DictType: lambda t: isinstance(t, DictType),
     TupleType: lambda t: isinstance(t, TupleType),
     OptionalType: lambda t: isinstance(t, OptionalType) or t == NONE,
-    Float: lambda t: t == FLOAT or isinstance(t, IntType) or t == BOOL,
+    Float: lambda t: t in (FLOAT, BOOL) or isinstance(t, IntType),
     Bool: lambda t: t == BOOL,
     Str: lambda t: t == STR,
     Scalar: is_scalar,
@@ -153,7 +156,7 @@ def _canonical(annotation: object, value: object) -> Attribute:
     if annotation is float and type(value) in (int, float):
         return float(value)  # type: ignore[arg-type]
     if annotation in (bool, str) and type(value) is annotation:
-        return value  # type: ignore[return-value]
+        return value
     if annotation is DType and isinstance(value, DType):
         return value
     if annotation is object and (value is None or type(value) in (int, float, bool, str)):

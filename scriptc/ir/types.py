@@ -63,7 +63,7 @@ DTYPES: dict[str, DType] = {
 bool_, uint8, int8, int16, int32, int64 = (DTYPES[n] for n in ("bool", "uint8", "int8", "int16", "int32", "int64"))
 float16, bfloat16, float32, float64 = (DTYPES[n] for n in ("float16", "bfloat16", "float32", "float64"))
 complex64, complex128 = DTYPES["complex64"], DTYPES["complex128"]
-_BY_NUMPY: dict[str, DType] = {name: dtype for name, dtype in DTYPES.items()}
+_BY_NUMPY: dict[str, DType] = dict(DTYPES.items())
 
 
 def dtype_of(array: np.ndarray | np.dtype) -> DType:

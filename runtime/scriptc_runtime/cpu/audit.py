@@ -14,7 +14,8 @@ _NODES = (
     ast.IfExp, ast.Name, ast.Subscript, ast.Constant, ast.operator, ast.unaryop, ast.cmpop, ast.expr_context,
 )
 _NAMES = frozenset(
-    ["kernel", "range", "inf", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1", "fabs", "exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "floor", "ceil", "trunc", "atan2", "hypot", "copysign", "exp4", "log4", "tanh4", "erf4", "n", "c"])
+    "kernel range inf f4 f8 i1 i2 i4 i8 u1 b1 fabs exp expm1 log log2 log10 log1p sqrt sin cos tan asin acos atan sinh cosh tanh "
+    "asinh acosh atanh erf erfc floor ceil trunc atan2 hypot copysign exp4 log4 tanh4 erf4 n c".split())
 _NUMBERED = re.compile(r"[vokxtisbz]\d{1,6}")
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-LIBM = ["fabs", "exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "atan2", "hypot", "copysign"]
+LIBM = ("fabs exp expm1 log log2 log10 log1p sqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc "
+        "atan2 hypot copysign").split()
 
 _f4 = np.float32
 _ZERO, _ONE, _TWO, _HALF = _f4(0), _f4(1), _f4(2), _f4(0.5)

@@ -73,7 +73,7 @@ def base_class(ev: Evaluator, value: Any) -> Class | None:
         from scriptc.frontend.pylib.builtin_classes import builtin_class
 
         return builtin_class("namedtuple")
-    return ev.throw("TypeError", "bases must be classes")  # type: ignore[no-any-return]
+    return ev.throw("TypeError", "bases must be classes")
 
 
 def make_class(ev: Evaluator, name: str, bases: tuple[Class, ...], namespace: dict[str, Any], module: str,

@@ -30,7 +30,7 @@ class Rest:
         self.run = run
         self.next = after
         self.absorbs = absorbs
-        self.depth = 0 if after is None else after.depth + 1
+        self.depth: int = 0 if after is None else after.depth + 1
         self.leave: Callable[[Completion], None] = _cannot_leave
 
 

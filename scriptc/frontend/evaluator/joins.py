@@ -380,6 +380,7 @@ class Branch:
         self.ev = ev
         self.ops: list[Op] = []
         self.writes: Writes = {}
+        self.since = 0
         self._journal: Journal | None = None
 
     def open(self) -> None:

@@ -49,7 +49,7 @@ def tensor_class(ev: Evaluator) -> Class:
         from scriptc.frontend.torchlib.bindings import build_tensor_class
 
         found = ev.importer.tensor_class = build_tensor_class(ev)
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def class_of(ev: Evaluator, value: Any) -> Class:
@@ -74,7 +74,7 @@ def class_of(ev: Evaluator, value: Any) -> Class:
         return builtin_class("frozenset")
     if isinstance(value, Dynamic):
         kind = value.type
-        name = {BOOL: "bool", FLOAT: "float", STR: "str", NONE: "NoneType"}.get(kind)  # type: ignore[call-overload]
+        name = {BOOL: "bool", FLOAT: "float", STR: "str", NONE: "NoneType"}.get(kind)  # type: ignore[arg-type]
         if name is None:
             name = "int" if isinstance(kind, IntType) else "list" if isinstance(kind, ListType) \
                 else "tuple" if isinstance(kind, TupleType) else ""

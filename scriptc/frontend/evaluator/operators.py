@@ -62,7 +62,7 @@ def type_name(value: Any) -> str:
         return value.cls.name
     if isinstance(value, Dynamic):
         kind = value.type
-        return {BOOL: "bool", FLOAT: "float", STR: "str"}.get(kind, "int" if isinstance(kind, IntType) else str(kind))  # type: ignore[call-overload,no-any-return]
+        return {BOOL: "bool", FLOAT: "float", STR: "str"}.get(kind, "int" if isinstance(kind, IntType) else str(kind))  # type: ignore[arg-type]
     names = {PyList: "list", PyDict: "dict", PySet: "set", Class: "type", Size: "torch.Size", DType: "torch.dtype",
              Device: "torch.device", type(None): "NoneType"}
     if isinstance(value, StructTuple):
@@ -259,7 +259,7 @@ def unary(ev: Evaluator, kind: str, value: Any) -> Any:
         return ev.op("scalar_sub", -1, value)
     if isinstance(value, bool | int | float | complex):
         try:
-            return {"USub": operator.neg, "UAdd": operator.pos, "Invert": operator.invert}[kind](value)
+            return {"USub": operator.neg, "UAdd": operator.pos, "Invert": operator.invert}[kind](value)  # type: ignore[operator]
         except TypeError:
             pass
     symbol = {"USub": "-", "UAdd": "+", "Invert": "~"}[kind]

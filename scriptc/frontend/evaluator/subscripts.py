@@ -89,7 +89,7 @@ def sequence_item(ev: Evaluator, value: Any, index: Any) -> Any:
         index = index.native
     items = value.content if isinstance(value, PyList) else value
     if isinstance(index, slice):
-        parts = [part for part in (index.start, index.stop, index.step)]
+        parts = [index.start, index.stop, index.step]
         if any(isinstance(p, Dynamic) for p in parts):
             return dynamic_slice(ev, value, index)
         try:

@@ -213,7 +213,7 @@ def format_method(ev: Evaluator, pattern: str, arguments: list[Any], keywords: d
             first, automatic = automatic, automatic + 1
         if isinstance(first, int):
             if first >= len(arguments):
-                ev.throw("IndexError", "Replacement index {} out of range for positional args tuple".format(first))
+                ev.throw("IndexError", f"Replacement index {first} out of range for positional args tuple")
             value = arguments[first]
         else:
             if first not in keywords:
@@ -227,7 +227,7 @@ def format_method(ev: Evaluator, pattern: str, arguments: list[Any], keywords: d
 
 
 def _first_name(field: str) -> tuple[Any, list[tuple[bool, Any]]]:
-    import _string  # the host's own parser of field names, a builtin module without effects
+    import _string  # type: ignore[import-not-found]  # the host's own parser of field names, a builtin module without effects
 
     first, rest = _string.formatter_field_name_split(field)
     return first, list(rest)

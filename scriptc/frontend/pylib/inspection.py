@@ -42,7 +42,7 @@ def signature(ev: Evaluator, function: Any) -> Instance:
     wrapped = (function.attributes or {}).get("__wrapped__")
     if isinstance(wrapped, Function):
         function = wrapped
-    spec = function.node.args  # type: ignore[attr-defined]
+    spec = function.node.args
     positional = [*((a.arg, 0) for a in spec.posonlyargs), *((a.arg, 1) for a in spec.args)]
     defaults = [MISSING] * (len(positional) - len(function.defaults)) + list(function.defaults)
     found: dict[str, Instance] = {}

@@ -80,7 +80,7 @@ def standard_modules(ev: Evaluator) -> dict[str, dict[str, Any]]:
         "time": {"time": function("time", lambda ev: 0.0), "perf_counter": function("perf_counter", lambda ev: 0.0)},
         "numbers": {"Number": typing_name("Number"), "Real": typing_name("Real"), "Integral": typing_name("Integral")},
         "inspect": inspection.module(),
-        "__future__": {n: None for n in ("annotations", "division", "print_function", "absolute_import", "unicode_literals")},
+        "__future__": dict.fromkeys(("annotations", "division", "print_function", "absolute_import", "unicode_literals")),
         "pathlib": {"Path": paths.path_class(), "PurePath": paths.path_class()},
         "string": {"ascii_lowercase": "abcdefghijklmnopqrstuvwxyz", "ascii_letters": "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
                    "digits": "0123456789"},
@@ -382,7 +382,7 @@ def operator_module() -> dict[str, Any]:
     for kind, entry in BINARY.items():
         names[entry[0].__name__.rstrip("_")] = function(kind, _operator(kind))
     names["and_"], names["or_"] = names["and"], names["or"]
-    for kind, entry in COMPARE.items():
+    for kind, entry in COMPARE.items():  # type: ignore[assignment]
         names[entry[0].__name__] = function(kind, _comparison(kind))
     names["itemgetter"] = function("itemgetter", item_getter)
     names["attrgetter"] = function("attrgetter", attribute_getter)

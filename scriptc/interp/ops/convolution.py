@@ -13,7 +13,7 @@ def windows(x: np.ndarray, kernel: Ints, stride: Ints, dilation: Ints) -> np.nda
     spatial = len(kernel)
     axes = tuple(range(2, 2 + spatial))
     reach = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
-    seen = np.lib.stride_tricks.sliding_window_view(x, reach, axis=axes)  # type: ignore[call-overload]
+    seen = np.lib.stride_tricks.sliding_window_view(x, reach, axis=axes)
     index = (slice(None), slice(None), *(slice(None, None, s) for s in stride), *(slice(None, None, d) for d in dilation))
     return np.asarray(seen[index])
 

@@ -32,8 +32,8 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: DType) -> np.ndarray:
     work = np.float64 if dtype.name == "float64" else np.float32
     step = work(work(end) - work(start)) / work(max(steps - 1, 1))
     position = np.arange(steps)
-    rising = work(start) + step * position.astype(work)
-    falling = work(end) - step * (steps - 1 - position).astype(work)
+    rising = work(start) + step * position.astype(work)  # type: ignore[operator]
+    falling = work(end) - step * (steps - 1 - position).astype(work)  # type: ignore[operator]
     return np.where(position < steps // 2, rising, falling).astype(dtype.numpy)
 
 

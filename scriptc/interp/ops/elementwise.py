@@ -63,7 +63,7 @@ for _name, _function in {
     "erfc": lambda x: np.asarray(np.frompyfunc(math.erfc, 1, 1)(x.astype(np.float64))).astype(x.dtype),
     "round": lambda x, decimals: np.round(x, decimals) if x.dtype.kind not in "iub" else x,
 }.items():
-    _unary(_name, _function)
+    _unary(_name, _function)  # type: ignore[arg-type]
 
 
 def _binary(name: str, function: Callable[[np.ndarray, np.ndarray], Any], to_bool: bool = False) -> None:
@@ -112,7 +112,7 @@ for _name, _pair in {
     "maximum": np.maximum, "minimum": np.minimum, "fmax": np.fmax, "fmin": np.fmin, "bitwise_and": np.bitwise_and,
     "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor, "shift_left": _shift_left, "shift_right": _shift_right,
 }.items():
-    _binary(_name, _pair)
+    _binary(_name, _pair)  # type: ignore[arg-type]
 for _name, _pair in {
     "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
     "logical_and": np.logical_and, "logical_or": np.logical_or, "logical_xor": np.logical_xor,

@@ -38,7 +38,7 @@ def scatter(x: np.ndarray, index: np.ndarray, source: Any, *, dim: int, reduce: 
     result = np.array(x)
     places = in_bounds(index, x.shape[dim])
     values = source[tuple(slice(0, s) for s in index.shape)] if isinstance(source, np.ndarray) else np.asarray(source).astype(x.dtype)
-    grid = list(np.indices(index.shape, sparse=True))
+    grid: list[Any] = list(np.indices(index.shape, sparse=True))
     grid[dim] = places
     if reduce == "none":
         result[tuple(grid)] = values

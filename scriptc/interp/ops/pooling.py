@@ -159,7 +159,7 @@ def adaptive_max_pool(x: np.ndarray, *sizes: int) -> tuple[np.ndarray, np.ndarra
     indices = np.empty(values.shape, np.int64)
     for place in np.ndindex(*sizes):
         window = tuple(slice(*bins(x.shape[x.ndim - spatial + i], sizes[i])[p]) for i, p in enumerate(place))
-        flat = x[(..., *window)].reshape(*x.shape[:-spatial], -1)
+        flat = x[(..., *window)].reshape(*x.shape[:-spatial], -1)  # type: ignore[arg-type]
         best = flat.argmax(-1)
         values[(..., *place)] = np.take_along_axis(flat, best[..., None], -1)[..., 0]
         indices[(..., *place)] = plane[window].reshape(-1)[best]

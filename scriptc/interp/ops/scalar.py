@@ -34,7 +34,7 @@ for _name, _function in {
     "scalar_bitor": operator.or_, "scalar_bitxor": operator.xor, "scalar_shift_right": operator.rshift,
     "scalar_min": min, "scalar_max": max, "scalar_int": int, "scalar_float": float, "scalar_bool": bool,
 }.items():
-    _register(_name, _function)
+    _register(_name, _function)  # type: ignore[arg-type]
 
 
 @reference

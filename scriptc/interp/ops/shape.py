@@ -133,7 +133,7 @@ def pad(x: np.ndarray, value: Any, *amounts: int, mode: str) -> np.ndarray:
     inner, widths = cropped(x, amounts)
     if mode == "constant":
         return np.pad(inner, widths, constant_values=np.asarray(value).astype(x.dtype))
-    return np.pad(inner, widths, mode=_MODES[mode])  # type: ignore[call-overload, no-any-return]
+    return np.pad(inner, widths, mode=_MODES[mode])  # type: ignore[call-overload]
 
 
 @reference

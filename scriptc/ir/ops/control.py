@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from scriptc.ir.graph import Region
+from scriptc.ir.ops.scalar import plain_pattern
 from scriptc.ir.registry import AnyValue, Bool, Int, OpError, op
 from scriptc.ir.types import BOOL, Type, join
 
@@ -31,7 +32,7 @@ def loop(trip_count: Int, condition: Bool, *carried: AnyValue, regions: tuple[Re
     if body.results[0].type != BOOL:
         raise OpError("E0420", message="the first result of a loop's region must be a bool")
     for before, inside, after in zip(carried, body.params[1:], body.results[1:], strict=True):
-        if join(inside.type, before) != inside.type or join(inside.type, after.type) != inside.type:
+        if join(inside.type, before) != inside.type or join(inside.type, after.type) != inside.type:  # type: ignore[arg-type]
             raise OpError("E0420", message=f"a loop value of type {inside.type} begins as {before} and goes on as {after.type}")
     return tuple(p.type for p in body.params[1:])
 
@@ -49,11 +50,13 @@ def check(condition: Bool, *values: AnyValue, exception: str, message: str) -> N
 
     `message` is a `str.format` pattern over `values`, filled only on failure.
     """
+    plain_pattern(message, len(values))
 
 
 @op(effects=True, no_gradient="it has no result")
 def print_(*values: AnyValue, pattern: str) -> None:
     """Write `pattern.format(*values)` to standard output."""
+    plain_pattern(pattern, len(values))
 
 
 @op(no_gradient="it is never read")

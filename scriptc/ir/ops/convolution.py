@@ -68,7 +68,7 @@ def conv_transpose(x: Tensor, weight: Tensor, bias: Tensor | None, *, stride: tu
         raise OpError("E0471", expected=weight.shape[0], found=x.shape[1], weight=shape_text(weight.shape), x=shape_text(x.shape))
     if isinstance(x.shape[1], int) and x.shape[1] % groups:
         raise OpError("E0472", channels=x.shape[1], groups=groups)
-    sizes = []
+    sizes = []  # type: ignore[var-annotated]
     for size, kernel, s, p, o, d in zip(x.shape[2:], weight.shape[2:], stride, padding, output_padding, dilation, strict=True):
         full = sizes_of.add(sizes_of.multiply(sizes_of.subtract(size, 1), s), sizes_of.multiply(sizes_of.subtract(kernel, 1), d))
         grown = sizes_of.add(full, o + 1 - 2 * p)

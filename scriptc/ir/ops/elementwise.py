@@ -350,13 +350,13 @@ def select_type(name: str, condition: TensorType, a: Type, b: Type) -> TensorTyp
 @op
 def where(condition: Tensor, a: Elementwise, b: Elementwise) -> Tensor:
     """`a` where `condition` (bool) holds, else `b`; at least one of them is a tensor, scalars take its dtype."""
-    return select_type("where", condition, a, b)  # type: ignore[arg-type]
+    return select_type("where", condition, a, b)
 
 
 @op
 def masked_fill(x: Tensor, mask: Tensor, value: Elementwise) -> Tensor:
     """`value` (a scalar or a 0-d tensor) where `mask` (bool, broadcast to x) holds, else x."""
-    return select_type("masked_fill", mask, value, x)  # type: ignore[arg-type]
+    return select_type("masked_fill", mask, value, x)
 
 
 @elementwise(primitive=True, accepts="real")

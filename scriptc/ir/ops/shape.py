@@ -520,7 +520,7 @@ def _(g: Any, y: Any, *xs: Any, dim: int) -> Any:
     from scriptc.ir.ops.scalar import scalar_add
 
     start: Any = 0
-    parts = []
+    parts: list[Any] = []
     for x in xs:
         if x.shape == (0,) and g.rank != 1:
             parts.append(None)

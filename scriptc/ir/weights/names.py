@@ -35,8 +35,9 @@ def match_names(weights: Weights, expected: Expected, *, strict: bool = True) ->
     """The tensors of `weights` for the entries of `expected`, name -> (shape, dtype); a size that is no int fits any.
 
     Names are taken as they are, or without what wrappers put before them (DataParallel's `module.`, torch.compile's
-    `_orig_mod.`, Lightning's `model.`) where that fits more of them. Floating types convert to each other, integers where every
-    value fits. `strict` refuses missing and unexpected names (`num_batches_tracked` may be missing); differing shapes are refused always.
+    `_orig_mod.`, Lightning's `model.`) where that fits more of them. Floating types convert to each other, integers
+    where every value fits. `strict` refuses missing and unexpected names (`num_batches_tracked` may be missing);
+    differing shapes are refused always.
     WeightsError lists all that does not fit.
     """
     renaming, found = _best_renaming(weights.tensors, expected)
@@ -192,7 +193,7 @@ def _common_prefix(short: list[str], long: list[str]) -> str:
     if not prefixes:
         return ""
     prefix, count = prefixes.most_common(1)[0]
-    return prefix if count >= 0.9 * len(short) and all(name.startswith(prefix) for name in long) else ""
+    return prefix if count >= 0.9 * min(len(short), len(long)) and all(name.startswith(prefix) for name in long) else ""
 
 
 def _similar(name: str, shape: tuple[object, ...] | None, candidates: list[str],

@@ -58,11 +58,11 @@ class _Machine:
                     raise refusal("W0112", found=name, offset=self.at - self.start)
                 self.spend(1)
                 operation(self)
+            if len(self.stack) != 1:
+                raise Malformed("the end comes too early or too late")
+            return self.pop()
         except Malformed as error:
             raise self.malformed(str(error)) from None
-        if len(self.stack) != 1:
-            raise self.malformed("the end comes too early or too late")
-        return self.pop()
 
     def malformed(self, what: str) -> WeightsError:
         return refusal("W0113", offset=self.at - self.start, what=what)

@@ -20,6 +20,7 @@ from scriptc.ir.weights.zip_members import STORED, read_member, read_members
 LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 _LEGACY_PROTOCOL = 1001
 _COPY_FACTOR = 4
+_COPY_ALWAYS = 1 << 20
 
 Tree = Any
 FindStorage = Callable[[StorageRef], memoryview]
@@ -106,8 +107,8 @@ class _Materialize:
         self.find = find
         self.storages: dict[str, tuple[DType, int, memoryview]] = {}
         self.arrays: dict[TensorRef, np.ndarray] = {}
-        # Many strided views of one large storage would each be copied; honest files copy less than they hold.
-        self.copy_budget = _COPY_FACTOR * file_size
+        # Many strided or expanded views of one storage would each be copied; honest files copy less than they hold.
+        self.copy_budget = max(_COPY_FACTOR * file_size, _COPY_ALWAYS)
 
     def tree(self, node: Tree) -> Tree:
         kind = type(node)
@@ -150,15 +151,24 @@ class _Materialize:
             return elements(raw[:0], tensor.dtype, key).reshape(tensor.shape)
         steps = zip(tensor.shape, tensor.strides, strict=True)
         last = tensor.offset + sum((size - 1) * stride for size, stride in steps)
-        need(last < available and total <= available, "W0115", key=key, what="a tensor reaches outside it")
+        need(last < available, "W0115", key=key, what="a tensor reaches outside it")
         flat = elements(raw[tensor.offset * itemsize:(last + 1) * itemsize], tensor.dtype, key)
-        strides = tuple(stride * itemsize for stride in tensor.strides)
-        view = np.lib.stride_tricks.as_strided(flat, tensor.shape, strides, writeable=False)
-        if view.flags.c_contiguous and view.flags.aligned:
-            return view
+        if _is_contiguous(tensor) and flat.flags.aligned:
+            return flat.reshape(tensor.shape)
         self.copy_budget -= total * itemsize
-        need(self.copy_budget >= 0, "W0108", what="bytes of strided tensors", found="more than the file can hold",
-             limit=f"{_COPY_FACTOR} times its size")
-        copy = view.copy(order="C")
+        need(self.copy_budget >= 0, "W0108", what="bytes of strided tensors", found="more",
+             limit=f"{_COPY_FACTOR} times the size of the file")
+        strides = tuple(stride * itemsize for stride in tensor.strides)
+        copy = np.lib.stride_tricks.as_strided(flat, tensor.shape, strides).copy(order="C")
         copy.flags.writeable = False
         return copy
+
+
+def _is_contiguous(tensor: TensorRef) -> bool:
+    """Whether the elements lie in C order without gaps; the stride of a dimension of one element does not matter."""
+    expected = 1
+    for size, stride in zip(reversed(tensor.shape), reversed(tensor.strides), strict=True):
+        if size != 1 and stride != expected:
+            return False
+        expected *= size
+    return True

@@ -148,19 +148,19 @@ def tensor_from(ev: Evaluator, data: Any, dtype: DType | None = None) -> TensorV
         return tensor_of(data if dtype is None else data.astype(dtype.numpy))
     if isinstance(data, TensorValue):
         copied = tensor_of(storage.read(ev, data))
-        return copied if dtype is None or storage.dtype(data) is dtype else ev.op("cast", copied, dtype=dtype)  # type: ignore[no-any-return]
+        return copied if dtype is None or storage.dtype(data) is dtype else ev.op("cast", copied, dtype=dtype)
     if is_number(data) or isinstance(data, complex):
-        return ev.op("full", data, dtype=dtype or number_dtype(ev, data))  # type: ignore[no-any-return]
+        return ev.op("full", data, dtype=dtype or number_dtype(ev, data))
     flat: list[Any] = []
     shape = flatten(ev, data, flat)
     if isinstance(shape, TensorValue):
-        return shape if dtype is None else ev.op("cast", shape, dtype=dtype)  # type: ignore[no-any-return]
+        return shape if dtype is None else ev.op("cast", shape, dtype=dtype)
     if any(isinstance(v, TensorValue) for v in flat):
         wanted = dtype or result_dtype(ev, *flat)
         rows = [ev.op("cast", v, dtype=wanted) if isinstance(v, TensorValue) else ev.op("full", v, dtype=wanted) for v in flat]
         rows = [ev.op("reshape", r) if storage.shape_of(ev, r) != () else r for r in rows]
         stacked = ev.op("stack", *rows, dim=0)
-        return stacked if len(shape) == 1 else ev.op("reshape", stacked, *shape)  # type: ignore[no-any-return]
+        return stacked if len(shape) == 1 else ev.op("reshape", stacked, *shape)
     if dtype is None:
         dtype = default_dtype(ev) if not flat else number_dtype(ev, flat[0])
         for value in flat[1:]:
@@ -170,7 +170,7 @@ def tensor_from(ev: Evaluator, data: Any, dtype: DType | None = None) -> TensorV
         return tensor_of(np.asarray(flat).astype(dtype.numpy).reshape(shape))
     if dtype.category == BOOL_CATEGORY + 1:
         flat = [int(v) if isinstance(v, bool) else v for v in flat]
-    return ev.op("from_scalars", *flat, shape=tuple(shape), dtype=dtype)  # type: ignore[no-any-return]
+    return ev.op("from_scalars", *flat, shape=tuple(shape), dtype=dtype)
 
 
 def flatten(ev: Evaluator, data: Any, out: list[Any]) -> Any:

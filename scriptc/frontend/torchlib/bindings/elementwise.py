@@ -59,7 +59,7 @@ def _unary(op: str, *names: str, floating: bool = False, bools: bool = False) ->
             value = ev.op("full", value, dtype=default_dtype(ev))
         if floating:
             value = integral_to_float(ev, value)
-        return ev.op(op, value)  # type: ignore[no-any-return]
+        return ev.op(op, value)
     both(*names)(function)
     torch_function(*names, module="torch.special")(function)
     if not bools:
@@ -83,7 +83,7 @@ for _op in ("isnan", "isinf", "isfinite", "logical_not"):
 
 @both("round")
 def round_(ev: Evaluator, input: Any, *, decimals: int = 0) -> TensorValue:
-    return ev.op("round", input, decimals=decimals)  # type: ignore[no-any-return]
+    return ev.op("round", input, decimals=decimals)
 
 
 inplace("round", round_)
@@ -102,7 +102,7 @@ def nan_to_num(ev: Evaluator, input: Any, nan: float = 0.0, posinf: Any = None, 
     low = float(limits.min) if neginf is None else neginf
     clean = ev.op("masked_fill", input, ev.op("isnan", input), float(nan))
     clean = ev.op("masked_fill", clean, ev.op("eq", clean, float("inf")), float(high))
-    return ev.op("masked_fill", clean, ev.op("eq", clean, float("-inf")), float(low))  # type: ignore[no-any-return]
+    return ev.op("masked_fill", clean, ev.op("eq", clean, float("-inf")), float(low))
 
 
 # Two operands.
@@ -110,7 +110,7 @@ def nan_to_num(ev: Evaluator, input: Any, nan: float = 0.0, posinf: Any = None, 
 def _binary(op: str, names: str, *, floating: bool = False, operators: str = "", alpha: bool = False, to_bool: bool = False) -> None:
     def function(ev: Evaluator, input: Any, other: Any) -> TensorValue:
         left, right = promoted(ev, input, other, floating=floating)
-        return ev.op(op, left, right)  # type: ignore[no-any-return]
+        return ev.op(op, left, right)
 
     def scaled(ev: Evaluator, input: Any, other: Any, *, alpha: Any = 1) -> TensorValue:
         if alpha != 1:
@@ -130,7 +130,7 @@ def _binary(op: str, names: str, *, floating: bool = False, operators: str = "",
 
 def function_mul(ev: Evaluator, a: Any, b: Any) -> TensorValue:
     left, right = promoted(ev, a, b)
-    return ev.op("mul", left, right)  # type: ignore[no-any-return]
+    return ev.op("mul", left, right)
 
 
 _binary("add", "add", operators="add", alpha=True)
@@ -157,7 +157,7 @@ for _name, _alias in {"eq": "eq", "ne": "ne not_equal", "lt": "lt less", "le": "
 
 def _logical(op: str) -> None:
     def function(ev: Evaluator, input: Any, other: Any) -> TensorValue:
-        return ev.op(op, ev.op("ne", input, 0) if storage.dtype(input) is not bool_ else input,  # type: ignore[no-any-return]
+        return ev.op(op, ev.op("ne", input, 0) if storage.dtype(input) is not bool_ else input,
                      ev.op("ne", other, 0) if storage.dtype(other) is not bool_ else other)
     both(op)(function)
 
@@ -170,13 +170,13 @@ for _name in ("logical_and", "logical_or", "logical_xor"):
 def div(ev: Evaluator, input: Any, other: Any, *, rounding_mode: Any = None) -> TensorValue:
     if rounding_mode is None:
         left, right = promoted(ev, input, other, floating=True)
-        return ev.op("div", left, right)  # type: ignore[no-any-return]
+        return ev.op("div", left, right)
     left, right = promoted(ev, input, other)
     if rounding_mode == "floor":
-        return ev.op("floor_divide", left, right)  # type: ignore[no-any-return]
+        return ev.op("floor_divide", left, right)
     if storage.dtype(left if isinstance(left, TensorValue) else right).category >= FLOAT_CATEGORY:
-        return ev.op("trunc", ev.op("div", left, right))  # type: ignore[no-any-return]
-    return ev.op("floor_divide", ev.op("sub", left, ev.op("fmod", left, right)), right)  # type: ignore[no-any-return]
+        return ev.op("trunc", ev.op("div", left, right))
+    return ev.op("floor_divide", ev.op("sub", left, ev.op("fmod", left, right)), right)
 
 
 inplace("div", div)
@@ -188,7 +188,7 @@ tensor_method("__itruediv__")(lambda ev, input, other: store(ev, input, div(ev, 
 @both("rsub")
 def rsub(ev: Evaluator, input: Any, other: Any) -> TensorValue:
     left, right = promoted(ev, other, input)
-    return ev.op("sub", left, right)  # type: ignore[no-any-return]
+    return ev.op("sub", left, right)
 
 
 # Three operands and conditions.
@@ -198,7 +198,7 @@ def clamp(ev: Evaluator, input: Any, min: Any = None, max: Any = None) -> Tensor
     given = [v for v in (input, min, max) if v is not None]
     dtype = result_dtype(ev, *[operand(ev, v) for v in given])
     values = [None if v is None else converted(ev, operand(ev, v), dtype) for v in (input, min, max)]
-    return ev.op("clamp", *values)  # type: ignore[no-any-return]
+    return ev.op("clamp", *values)
 
 
 @both("clamp_min")
@@ -217,7 +217,7 @@ for _name, _function in {"clamp": clamp, "clip": clamp, "clamp_min": clamp_min, 
 
 @both("lerp")
 def lerp(ev: Evaluator, input: Any, end: Any, weight: Any) -> TensorValue:
-    return ev.op("lerp", input, end, weight)  # type: ignore[no-any-return]
+    return ev.op("lerp", input, end, weight)
 
 
 inplace("lerp", lerp)
@@ -251,7 +251,7 @@ def masked_fill(ev: Evaluator, input: Any, mask: Any, value: Any) -> TensorValue
         value = converted(ev, value, dtype)
     elif dtype.category == INT_CATEGORY and isinstance(value, float):
         value = int(value)
-    return ev.op("masked_fill", input, mask, value)  # type: ignore[no-any-return]
+    return ev.op("masked_fill", input, mask, value)
 
 
 inplace("masked_fill", masked_fill)
@@ -260,12 +260,12 @@ inplace("masked_fill", masked_fill)
 @both("addcmul")
 def addcmul(ev: Evaluator, input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> TensorValue:
     product = ev.op("mul", tensor1, tensor2)
-    return ev.op("add", input, product if value == 1 else ev.op("mul", product, value))  # type: ignore[no-any-return]
+    return ev.op("add", input, product if value == 1 else ev.op("mul", product, value))
 
 
 @both("addcdiv")
 def addcdiv(ev: Evaluator, input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> TensorValue:
-    return ev.op("add", input, ev.op("mul", ev.op("div", tensor1, tensor2), value))  # type: ignore[no-any-return]
+    return ev.op("add", input, ev.op("mul", ev.op("div", tensor1, tensor2), value))
 
 
 inplace("addcmul", addcmul)
@@ -277,7 +277,7 @@ def fill(ev: Evaluator, input: Any, value: Any) -> TensorValue:
     from scriptc.frontend.evaluator.subscripts import copy_into
 
     copy_into(ev, input, value)
-    return input  # type: ignore[no-any-return]
+    return input
 
 
 @tensor_method("zero_")
@@ -293,7 +293,7 @@ def copy(ev: Evaluator, input: Any, src: Any, non_blocking: Any = False) -> Tens
 @both("isclose")
 def isclose(ev: Evaluator, input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> TensorValue:
     gap = ev.op("abs", ev.op("sub", input, other))
-    return ev.op("le", gap, ev.op("add", ev.op("mul", ev.op("abs", other), rtol), atol))  # type: ignore[no-any-return]
+    return ev.op("le", gap, ev.op("add", ev.op("mul", ev.op("abs", other), rtol), atol))
 
 
 @both("allclose")

@@ -16,7 +16,7 @@ from scriptc.ir.types import bool_
 
 @both("gather")
 def gather(ev: Evaluator, input: Any, dim: Any, index: Any, *, sparse_grad: Any = False) -> TensorValue:
-    return ev.op("gather", input, index, dim=dim)  # type: ignore[no-any-return]
+    return ev.op("gather", input, index, dim=dim)
 
 
 @both("scatter")
@@ -25,22 +25,22 @@ def scatter(ev: Evaluator, input: Any, dim: Any, index: Any, src: Any = None, *,
     if isinstance(source, TensorValue):
         source = converted(ev, source, storage.dtype(input))
     mode = {None: "none", "add": "add", "multiply": "multiply", "sum": "add", "prod": "multiply"}[reduce]
-    return ev.op("scatter", input, index, source, dim=dim, reduce=mode)  # type: ignore[no-any-return]
+    return ev.op("scatter", input, index, source, dim=dim, reduce=mode)
 
 
 @both("scatter_add")
 def scatter_add(ev: Evaluator, input: Any, dim: Any, index: Any, src: Any) -> TensorValue:
-    return ev.op("scatter", input, index, src, dim=dim, reduce="add")  # type: ignore[no-any-return]
+    return ev.op("scatter", input, index, src, dim=dim, reduce="add")
 
 
 @both("index_select")
 def index_select(ev: Evaluator, input: Any, dim: Any, index: Any) -> TensorValue:
-    return ev.op("index_select", input, index, dim=axis(ev, input, dim))  # type: ignore[no-any-return]
+    return ev.op("index_select", input, index, dim=axis(ev, input, dim))
 
 
 @both("index_add")
 def index_add(ev: Evaluator, input: Any, dim: Any, index: Any, source: Any, *, alpha: Any = 1) -> TensorValue:
-    return ev.op("index_add", input, index, source, dim=axis(ev, input, dim), alpha=float(alpha))  # type: ignore[no-any-return]
+    return ev.op("index_add", input, index, source, dim=axis(ev, input, dim), alpha=float(alpha))
 
 
 def spread_index(ev: Evaluator, input: Any, position: int, index: Any) -> list[Any]:
@@ -49,7 +49,7 @@ def spread_index(ev: Evaluator, input: Any, position: int, index: Any) -> list[A
 
 @both("index_copy")
 def index_copy(ev: Evaluator, input: Any, dim: Any, index: Any, source: Any) -> TensorValue:
-    return ev.op("index_put", input, source, *spread_index(ev, input, axis(ev, input, dim), index), accumulate=False)  # type: ignore[no-any-return]
+    return ev.op("index_put", input, source, *spread_index(ev, input, axis(ev, input, dim), index), accumulate=False)
 
 
 @both("index_fill")
@@ -60,7 +60,7 @@ def index_fill(ev: Evaluator, input: Any, dim: Any, index: Any, value: Any) -> T
 
 @both("index_put")
 def index_put(ev: Evaluator, input: Any, indices: Any, values: Any, accumulate: Any = False) -> TensorValue:
-    return ev.op("index_put", input, converted(ev, values, storage.dtype(input)), *items_of(ev, indices), accumulate=bool(accumulate))  # type: ignore[no-any-return]
+    return ev.op("index_put", input, converted(ev, values, storage.dtype(input)), *items_of(ev, indices), accumulate=bool(accumulate))
 
 
 for _name, _function in {"scatter": scatter, "scatter_add": scatter_add, "index_add": index_add, "index_copy": index_copy,
@@ -70,7 +70,7 @@ for _name, _function in {"scatter": scatter, "scatter_add": scatter_add, "index_
 
 @both("masked_select")
 def masked_select(ev: Evaluator, input: Any, mask: Any) -> TensorValue:
-    return ev.op("masked_select", input, mask)  # type: ignore[no-any-return]
+    return ev.op("masked_select", input, mask)
 
 
 @both("nonzero")
@@ -83,7 +83,7 @@ def nonzero(ev: Evaluator, input: Any, *, as_tuple: Any = False) -> Any:
 
 @both("take")
 def take(ev: Evaluator, input: Any, index: Any) -> TensorValue:
-    return ev.op("take", input, index)  # type: ignore[no-any-return]
+    return ev.op("take", input, index)
 
 
 @both("take_along_dim")
@@ -96,7 +96,7 @@ def take_along_dim(ev: Evaluator, input: Any, indices: Any, dim: Any = None) -> 
 def _membership(name: str) -> None:
     def function(ev: Evaluator, elements: Any, test_elements: Any) -> TensorValue:
         same = ev.op("eq", ev.op("unsqueeze", elements, dim=-1), ev.op("reshape", test_elements, -1))
-        return ev.op("any", same, dims=(-1,), keepdim=False)  # type: ignore[no-any-return]
+        return ev.op("any", same, dims=(-1,), keepdim=False)
     both(name)(function)
 
 
@@ -105,11 +105,11 @@ _membership("isin")
 
 @both("bucketize")
 def bucketize(ev: Evaluator, input: Any, boundaries: Any, *, out_int32: Any = False, right: Any = False) -> TensorValue:
-    return ev.op("searchsorted", boundaries, input, right=bool(right))  # type: ignore[no-any-return]
+    return ev.op("searchsorted", boundaries, input, right=bool(right))
 
 
 @tensor_method("masked_scatter")
 def masked_scatter(ev: Evaluator, input: Any, mask: Any, source: Any) -> TensorValue:
     mask = mask if storage.dtype(mask) is bool_ else ev.op("ne", mask, 0)
     count = ev.op("size", ev.op("masked_select", input, mask), dim=0)
-    return ev.op("index_put", input, ev.op("slice", ev.op("reshape", source, -1), 0, count, 1, dim=0), mask, accumulate=False)  # type: ignore[no-any-return]
+    return ev.op("index_put", input, ev.op("slice", ev.op("reshape", source, -1), 0, count, 1, dim=0), mask, accumulate=False)

@@ -13,7 +13,7 @@ from scriptc.frontend.torchlib.bindings.shape import rank_of
 
 @both("matmul", "mm", "bmm", "mv", "dot", "vdot", "inner")
 def matmul(ev: Evaluator, input: Any, other: Any) -> TensorValue:
-    return ev.op("matmul", input, other)  # type: ignore[no-any-return]
+    return ev.op("matmul", input, other)
 
 
 tensor_method("__matmul__")(matmul)
@@ -25,7 +25,7 @@ def _added(name: str) -> None:
         product = ev.op("matmul", mat1, mat2)
         if alpha != 1:
             product = ev.op("mul", product, alpha)
-        return ev.op("add", input if beta == 1 else ev.op("mul", input, beta), product)  # type: ignore[no-any-return]
+        return ev.op("add", input if beta == 1 else ev.op("mul", input, beta), product)
     both(name)(function)
     inplace(name, function)
 
@@ -38,17 +38,17 @@ for _name in ("addmm", "baddbmm", "addmv"):
 def einsum(ev: Evaluator, equation: Any, *operands: Any) -> TensorValue:
     if len(operands) == 1 and not isinstance(operands[0], TensorValue):
         operands = tuple(items_of(ev, operands[0]))
-    return ev.op("einsum", *operands, equation=equation)  # type: ignore[no-any-return]
+    return ev.op("einsum", *operands, equation=equation)
 
 
 @both("outer", "ger")
 def outer(ev: Evaluator, input: Any, vec2: Any) -> TensorValue:
-    return ev.op("mul", ev.op("unsqueeze", input, dim=1), vec2)  # type: ignore[no-any-return]
+    return ev.op("mul", ev.op("unsqueeze", input, dim=1), vec2)
 
 
 @torch_function("cdist")
 def cdist(ev: Evaluator, x1: Any, x2: Any, p: Any = 2.0, compute_mode: Any = None) -> TensorValue:
-    return ev.op("cdist", x1, x2, p=float(p))  # type: ignore[no-any-return]
+    return ev.op("cdist", x1, x2, p=float(p))
 
 
 @both("cross")
@@ -57,9 +57,9 @@ def cross(ev: Evaluator, input: Any, other: Any, dim: Any = -1) -> TensorValue:
         return ev.op("select", x, index, dim=dim)
     rows = [ev.op("sub", ev.op("mul", part(input, i), part(other, j)), ev.op("mul", part(input, j), part(other, i)))
             for i, j in ((1, 2), (2, 0), (0, 1))]
-    return ev.op("stack", *rows, dim=dim % rank_of(ev, input))  # type: ignore[no-any-return]
+    return ev.op("stack", *rows, dim=dim % rank_of(ev, input))
 
 
 @both("trace")
 def trace(ev: Evaluator, input: Any) -> TensorValue:
-    return ev.op("sum", ev.op("diagonal", input, offset=0, dim1=0, dim2=1), dims=None, keepdim=False)  # type: ignore[no-any-return]
+    return ev.op("sum", ev.op("diagonal", input, offset=0, dim1=0, dim2=1), dims=None, keepdim=False)

@@ -103,4 +103,4 @@ def promoted(ev: Evaluator, *values: Any, floating: bool = False) -> list[Any]:
 
 def integral_to_float(ev: Evaluator, value: TensorValue) -> TensorValue:
     """Integer tensors as the default float, others as they are."""
-    return converted(ev, value, default_dtype(ev)) if storage.dtype(value).category <= INT_CATEGORY else value  # type: ignore[no-any-return]
+    return converted(ev, value, default_dtype(ev)) if storage.dtype(value).category <= INT_CATEGORY else value

@@ -52,7 +52,7 @@ class Stream:
 def stream(ev: Evaluator) -> Stream:
     if ev.generator is None:
         ev.generator = Stream(0)
-    return ev.generator  # type: ignore[no-any-return]
+    return ev.generator
 
 
 def random_state(ev: Evaluator) -> Storage:
@@ -192,7 +192,7 @@ def bernoulli_(ev: Evaluator, input: Any, p: Any = 0.5, *, generator: Any = None
     from scriptc.frontend.evaluator.subscripts import copy_into
 
     copy_into(ev, input, bernoulli(ev, input, p))
-    return input  # type: ignore[no-any-return]
+    return input
 
 
 @tensor_method("random_")
@@ -206,8 +206,8 @@ def normal(ev: Evaluator, mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, 
     if size is None:
         base = mean if isinstance(mean, TensorValue) else std
         noise = randn(ev, shape_sizes(ev, base))
-        return ev.op("add", ev.op("mul", noise, std), mean)  # type: ignore[no-any-return]
+        return ev.op("add", ev.op("mul", noise, std), mean)
     made = randn(ev, size, dtype=dtype)
-    return ev.op("add", ev.op("mul", made, float(std)), float(mean))  # type: ignore[no-any-return]
+    return ev.op("add", ev.op("mul", made, float(std)), float(mean))
 
 

@@ -41,10 +41,10 @@ def in_dtype(ev: Evaluator, input: Any, dtype: Any) -> Any:
 
 def _reduction(op: str, name: str, with_dtype: bool) -> None:
     def function(ev: Evaluator, input: Any, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> TensorValue:
-        return ev.op(op, in_dtype(ev, input, dtype), dims=dims_of(ev, dim), keepdim=bool(keepdim))  # type: ignore[no-any-return]
+        return ev.op(op, in_dtype(ev, input, dtype), dims=dims_of(ev, dim), keepdim=bool(keepdim))
 
     def plain(ev: Evaluator, input: Any, dim: Any = None, keepdim: Any = False) -> TensorValue:
-        return ev.op(op, input, dims=dims_of(ev, dim), keepdim=bool(keepdim))  # type: ignore[no-any-return]
+        return ev.op(op, input, dims=dims_of(ev, dim), keepdim=bool(keepdim))
     both(name)(function if with_dtype else plain)
 
 
@@ -60,7 +60,7 @@ _reduction("logsumexp", "logsumexp", False)
 
 @both("nansum")
 def nansum(ev: Evaluator, input: Any, dim: Any = None, keepdim: Any = False) -> TensorValue:
-    return ev.op("sum", ev.op("masked_fill", input, ev.op("isnan", input), 0.0), dims=dims_of(ev, dim), keepdim=keepdim)  # type: ignore[no-any-return]
+    return ev.op("sum", ev.op("masked_fill", input, ev.op("isnan", input), 0.0), dims=dims_of(ev, dim), keepdim=keepdim)
 
 
 def _extreme(name: str) -> None:
@@ -80,7 +80,7 @@ _extreme("min")
 
 def _position(name: str) -> None:
     def function(ev: Evaluator, input: Any, dim: Any = None, keepdim: Any = False) -> TensorValue:
-        return ev.op(name, input, dim=dim, keepdim=bool(keepdim))  # type: ignore[no-any-return]
+        return ev.op(name, input, dim=dim, keepdim=bool(keepdim))
     both(name)(function)
 
 
@@ -92,7 +92,7 @@ def variance(ev: Evaluator, input: Any, dim: Any, unbiased: Any, correction: Any
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     amount = correction if correction is not None else (0 if unbiased is False else 1)
-    return ev.op("var", input, dims=dims_of(ev, dim), correction=float(amount), keepdim=bool(keepdim))  # type: ignore[no-any-return]
+    return ev.op("var", input, dims=dims_of(ev, dim), correction=float(amount), keepdim=bool(keepdim))
 
 
 @both("var")
@@ -102,7 +102,7 @@ def var(ev: Evaluator, input: Any, dim: Any = None, unbiased: Any = None, keepdi
 
 @both("std")
 def std(ev: Evaluator, input: Any, dim: Any = None, unbiased: Any = None, keepdim: Any = False, *, correction: Any = None) -> TensorValue:
-    return ev.op("sqrt", variance(ev, input, dim, unbiased, correction, keepdim))  # type: ignore[no-any-return]
+    return ev.op("sqrt", variance(ev, input, dim, unbiased, correction, keepdim))
 
 
 @both("var_mean")
@@ -119,7 +119,7 @@ def std_mean(ev: Evaluator, input: Any, dim: Any = None, unbiased: Any = None, k
 @both("norm")
 def norm(ev: Evaluator, input: Any, p: Any = "fro", dim: Any = None, keepdim: Any = False, dtype: Any = None) -> TensorValue:
     order = 2.0 if p in ("fro", None) else float(p)
-    return ev.op("norm", in_dtype(ev, input, dtype), p=order, dims=dims_of(ev, dim), keepdim=bool(keepdim))  # type: ignore[no-any-return]
+    return ev.op("norm", in_dtype(ev, input, dtype), p=order, dims=dims_of(ev, dim), keepdim=bool(keepdim))
 
 
 @torch_function("norm", "vector_norm", module="torch.linalg")
@@ -129,7 +129,7 @@ def linalg_norm(ev: Evaluator, input: Any, ord: Any = None, dim: Any = None, kee
 
 def _scan(name: str) -> None:
     def function(ev: Evaluator, input: Any, dim: Any, *, dtype: Any = None) -> TensorValue:
-        return ev.op(name, in_dtype(ev, input, dtype), dim=dim)  # type: ignore[no-any-return]
+        return ev.op(name, in_dtype(ev, input, dtype), dim=dim)
     both(name)(function)
 
 
@@ -169,24 +169,24 @@ def median(ev: Evaluator, input: Any, dim: Any = None, keepdim: Any = False) -> 
 
 @both("count_nonzero")
 def count_nonzero(ev: Evaluator, input: Any, dim: Any = None) -> TensorValue:
-    return ev.op("count_nonzero", input, dims=dims_of(ev, dim))  # type: ignore[no-any-return]
+    return ev.op("count_nonzero", input, dims=dims_of(ev, dim))
 
 
 @both("softmax")
 def softmax(ev: Evaluator, input: Any, dim: Any, dtype: Any = None) -> TensorValue:
-    return ev.op("softmax", in_dtype(ev, input, dtype), dim=dim)  # type: ignore[no-any-return]
+    return ev.op("softmax", in_dtype(ev, input, dtype), dim=dim)
 
 
 @both("log_softmax")
 def log_softmax(ev: Evaluator, input: Any, dim: Any, dtype: Any = None) -> TensorValue:
-    return ev.op("log_softmax", in_dtype(ev, input, dtype), dim=dim)  # type: ignore[no-any-return]
+    return ev.op("log_softmax", in_dtype(ev, input, dtype), dim=dim)
 
 
 @both("bincount")
 def bincount(ev: Evaluator, input: Any, weights: Any = None, minlength: int = 0) -> TensorValue:
     if weights is not None:
         ev.error("E0222", name="torch.bincount with weights")
-    return ev.op("bincount", input, minlength=minlength)  # type: ignore[no-any-return]
+    return ev.op("bincount", input, minlength=minlength)
 
 
 @tensor_method("tolist")
@@ -196,6 +196,6 @@ def tolist(ev: Evaluator, input: Any) -> Any:
         ev.error("E0211", what="tolist() of a tensor whose sizes are only known at run time")
     if not shape:
         return ev.op("item", input)
-    return PyList([tolist(ev, ev.op("select", input, i, dim=0)) for i in range(shape[0])])
+    return PyList([tolist(ev, ev.op("select", input, i, dim=0)) for i in range(shape[0])])  # type: ignore[arg-type]
 
 

@@ -1,6 +1,7 @@
 """Views and other rearrangements: which share memory, and which copy, as in torch."""
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from scriptc.frontend import storage
@@ -55,7 +56,7 @@ def reshape(ev: Evaluator, input: Any, shape: Any) -> TensorValue:
 def reshape_view(ev: Evaluator, input: TensorValue, wanted: list[Any], what: str) -> TensorValue:
     """A view of a contiguous tensor; of another, `reshape` copies."""
     if not input.is_contiguous:
-        return ev.op("reshape", input, *wanted)  # type: ignore[no-any-return]
+        return ev.op("reshape", input, *wanted)
     return storage.view(ev, input, "reshape", tuple(wanted), {})
 
 
@@ -73,7 +74,7 @@ def flatten(ev: Evaluator, input: Any, start_dim: int = 0, end_dim: int = -1) ->
     if first > last:
         ev.throw("RuntimeError", "flatten() has invalid args: start_dim cannot come after end_dim")
     if first == last:
-        return input  # type: ignore[no-any-return]
+        return input
     all_sizes = shape_sizes(ev, input)
     middle: Any = 1
     for size in all_sizes[first:last + 1]:
@@ -100,7 +101,7 @@ def permute(ev: Evaluator, input: Any, *dims: Any) -> TensorValue:
         ev.throw("RuntimeError", "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the "
                                  f"desired ordering of dimensions i.e. input.dim() = {rank_of(ev, input)} is not equal to len(dims) = {len(order)}")
     if order == tuple(range(len(order))):
-        return input  # type: ignore[no-any-return]
+        return input
     shape = storage.shape_of(ev, input) or ()
     moved = [d for d in order if shape[d] != 1]
     return storage.view(ev, input, "permute", (), {"dims": order}, contiguous=moved == sorted(moved))
@@ -110,7 +111,7 @@ def permute(ev: Evaluator, input: Any, *dims: Any) -> TensorValue:
 def transpose(ev: Evaluator, input: Any, dim0: Any, dim1: Any) -> TensorValue:
     order = list(range(rank_of(ev, input)))
     if not order:
-        return input  # type: ignore[no-any-return]
+        return input
     a, b = axis(ev, input, dim0), axis(ev, input, dim1)
     order[a], order[b] = order[b], order[a]
     return permute(ev, input, *order)
@@ -158,7 +159,7 @@ def squeeze(ev: Evaluator, input: Any, dim: Any = None) -> TensorValue:
             chosen = [d for d in chosen if isinstance(shape[d], int)]
     chosen = [d for d in chosen if shape[d] == 1]
     if not chosen:
-        return input  # type: ignore[no-any-return]
+        return input
     return storage.view(ev, input, "squeeze", (), {"dims": tuple(chosen)})
 
 
@@ -230,7 +231,7 @@ def diagonal(ev: Evaluator, input: Any, offset: int = 0, dim1: int = 0, dim2: in
 @both("diag")
 def diag(ev: Evaluator, input: Any, diagonal: int = 0) -> TensorValue:
     if rank_of(ev, input) == 2:
-        return ev.op("diagonal", input, offset=diagonal, dim1=0, dim2=1)  # type: ignore[no-any-return]
+        return ev.op("diagonal", input, offset=diagonal, dim1=0, dim2=1)
     return diag_embed(ev, input, diagonal)
 
 
@@ -240,7 +241,7 @@ def diag_embed(ev: Evaluator, input: Any, offset: int = 0, dim1: int = -2, dim2:
     side = binary(ev, "Add", all_sizes[-1], abs(offset))
     base = ev.op("full", 0.0, *all_sizes[:-1], side, side, dtype=storage.dtype(input))
     rank = len(all_sizes) + 1
-    return ev.op("diagonal_scatter", base, input, offset=offset, dim1=rank - 2, dim2=rank - 1)  # type: ignore[no-any-return]
+    return ev.op("diagonal_scatter", base, input, offset=offset, dim1=rank - 2, dim2=rank - 1)
 
 
 @both("unbind")
@@ -311,7 +312,7 @@ def tensor_split(ev: Evaluator, input: Any, indices_or_sections: Any, dim: Any =
         base, more = divmod(size, indices_or_sections)
         return cut(ev, input, position, [base + (i < more) for i in range(indices_or_sections)])
     edges = [0, *items_of(ev, indices_or_sections), size]
-    return cut(ev, input, position, [b - a for a, b in zip(edges, edges[1:], strict=False)])
+    return cut(ev, input, position, [b - a for a, b in itertools.pairwise(edges)])
 
 
 def tensors_of(ev: Evaluator, tensors: Any, what: str) -> list[TensorValue] | Dynamic:
@@ -333,18 +334,18 @@ def tensors_of(ev: Evaluator, tensors: Any, what: str) -> list[TensorValue] | Dy
 def cat(ev: Evaluator, tensors: Any, dim: Any = 0) -> TensorValue:
     items = tensors_of(ev, tensors, "torch.cat()")
     if isinstance(items, Dynamic):
-        return ev.op("cat_list", items, dim=dim)  # type: ignore[no-any-return]
+        return ev.op("cat_list", items, dim=dim)
     dtype = result_dtype(ev, *items)
-    return ev.op("cat", *[converted(ev, t, dtype) for t in items], dim=dim)  # type: ignore[no-any-return]
+    return ev.op("cat", *[converted(ev, t, dtype) for t in items], dim=dim)
 
 
 @torch_function("stack")
 def stack(ev: Evaluator, tensors: Any, dim: Any = 0) -> TensorValue:
     items = tensors_of(ev, tensors, "stack")
     if isinstance(items, Dynamic):
-        return ev.op("stack_list", items, dim=dim)  # type: ignore[no-any-return]
+        return ev.op("stack_list", items, dim=dim)
     dtype = result_dtype(ev, *items)
-    return ev.op("stack", *[converted(ev, t, dtype) for t in items], dim=dim)  # type: ignore[no-any-return]
+    return ev.op("stack", *[converted(ev, t, dtype) for t in items], dim=dim)
 
 
 def _joiner(name: str, dim: int, minimum: int) -> None:
@@ -365,25 +366,25 @@ def hstack(ev: Evaluator, tensors: Any) -> TensorValue:
 
 @both("flip")
 def flip(ev: Evaluator, input: Any, *dims: Any) -> TensorValue:
-    return ev.op("flip", input, dims=tuple(axis(ev, input, d) for d in sizes(ev, dims)))  # type: ignore[no-any-return]
+    return ev.op("flip", input, dims=tuple(axis(ev, input, d) for d in sizes(ev, dims)))
 
 
 @both("roll")
 def roll(ev: Evaluator, input: Any, shifts: Any, dims: Any = None) -> TensorValue:
     amounts = [shifts] if isinstance(shifts, int | Dynamic) else items_of(ev, shifts)
     chosen = () if dims is None else tuple(axis(ev, input, d) for d in (dims_of(ev, dims) or ()))
-    return ev.op("roll", input, *amounts, dims=chosen)  # type: ignore[no-any-return]
+    return ev.op("roll", input, *amounts, dims=chosen)
 
 
 @tensor_method("repeat")
 def repeat(ev: Evaluator, input: Any, *repeats: Any) -> TensorValue:
-    return ev.op("repeat", input, *sizes(ev, repeats))  # type: ignore[no-any-return]
+    return ev.op("repeat", input, *sizes(ev, repeats))
 
 
 @both("tile")
 def tile(ev: Evaluator, input: Any, *dims: Any) -> TensorValue:
     times = sizes(ev, dims)
-    return ev.op("repeat", input, *[1] * (rank_of(ev, input) - len(times)), *times)  # type: ignore[no-any-return]
+    return ev.op("repeat", input, *[1] * (rank_of(ev, input) - len(times)), *times)
 
 
 @both("repeat_interleave")
@@ -394,17 +395,17 @@ def repeat_interleave(ev: Evaluator, input: Any, repeats: Any, dim: Any = None, 
         repeats = ev.op("item", repeats)
     if dim is None:
         input, dim = ravel(ev, input), 0
-    return ev.op("repeat_interleave", input, repeats, dim=axis(ev, input, dim))  # type: ignore[no-any-return]
+    return ev.op("repeat_interleave", input, repeats, dim=axis(ev, input, dim))
 
 
 @both("tril")
 def tril(ev: Evaluator, input: Any, diagonal: Any = 0) -> TensorValue:
-    return ev.op("tril", input, diagonal)  # type: ignore[no-any-return]
+    return ev.op("tril", input, diagonal)
 
 
 @both("triu")
 def triu(ev: Evaluator, input: Any, diagonal: Any = 0) -> TensorValue:
-    return ev.op("triu", input, diagonal)  # type: ignore[no-any-return]
+    return ev.op("triu", input, diagonal)
 
 
 @tensor_method("unfold")
@@ -414,7 +415,7 @@ def unfold(ev: Evaluator, input: Any, dimension: Any, size: Any, step: Any) -> T
 
 @both("pixel_shuffle")
 def pixel_shuffle(ev: Evaluator, input: Any, upscale_factor: int) -> TensorValue:
-    return ev.op("pixel_shuffle", input, factor=upscale_factor)  # type: ignore[no-any-return]
+    return ev.op("pixel_shuffle", input, factor=upscale_factor)
 
 
 @both("atleast_1d")
@@ -427,7 +428,7 @@ def _in_place_view(name: str, function: Any) -> None:
         seen = function(ev, input, *arguments)
         for slot in ("storage", "path", "cached"):
             input.write(slot, seen.slots[slot])
-        return input  # type: ignore[no-any-return]
+        return input
     tensor_method(name)(method)
 
 

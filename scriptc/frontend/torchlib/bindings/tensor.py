@@ -72,7 +72,7 @@ def requires_grad(ev: Evaluator, input: TensorValue) -> bool:
 @tensor_method("requires_grad_")
 def set_requires_grad(ev: Evaluator, input: Any, requires_grad: Any = True) -> TensorValue:
     input.write(("attribute", "requires_grad"), bool(requires_grad))
-    return input  # type: ignore[no-any-return]
+    return input
 
 
 @tensor_property("data")
@@ -146,7 +146,7 @@ tensor_method("__deepcopy__")(lambda ev, input, memo=None: tensor_of(storage.rea
 
 @tensor_method("numpy")
 def to_numpy(ev: Evaluator, input: Any, *, force: Any = False) -> TensorValue:
-    return input  # type: ignore[no-any-return]
+    return input
 
 
 @tensor_method("item")
