@@ -1,7 +1,6 @@
 """A small convolutional network for 8x8 digits, written as PyTorch source. scriptc reads it; nothing ever executes it."""
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
 
 
 class DigitNet(nn.Module):

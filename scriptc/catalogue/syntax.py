@@ -25,4 +25,9 @@ ENTRIES: dict[str, Entry] = {
     "E0120": Entry("block expected", "expected an indented block"),
     "E0121": Entry("colon expected", "expected ':'"),
     "E0122": Entry("cannot decode", "cannot decode the source as {encoding}: {reason}"),
+    "E0123": Entry("leading zeros", "leading zeros in decimal integer literals are not permitted; use an 0o prefix for octal integers"),
+    "E0124": Entry("stray backslash", "unexpected character after the line continuation character '\\'"),
+    "E0125": Entry("missing comma", "invalid syntax: unexpected {token} after this; perhaps a comma is missing"),
+    "E0126": Entry("nested too deeply", "too many nested {what}", "Split it into several statements or functions."),
+    "E0127": Entry("integer too long", "integer literal with more than {limit} digits", "Write it in hexadecimal."),
 }

@@ -133,7 +133,7 @@ class TreeBuilder(StatementBuilder):
     # Atoms.
 
     def name(self, children: list[Any]) -> Any:
-        return make("Name", children, literals.identifier(str(children[0])), LOAD)
+        return make("Name", children, str(children[0]), LOAD)
 
     def number(self, children: list[Any]) -> Any:
         return number_node(children)

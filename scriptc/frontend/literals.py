@@ -11,11 +11,6 @@ from scriptc.frontend.tokens import Tokenizer, syntax_error
 _SIMPLE = {"\n": "", "\\": "\\", "'": "'", '"': '"', "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
-def identifier(text: str) -> str:
-    """An identifier in the form Python compares it (NFKC)."""
-    return text if text.isascii() else unicodedata.normalize("NFKC", text)
-
-
 def number(text: str) -> int | float | complex:
     """The value of a number token."""
     plain = text.replace("_", "")

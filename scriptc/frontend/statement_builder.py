@@ -137,11 +137,7 @@ class StatementBuilder(Transformer[Any, Any]):
     def import_targets(self, children: list[Any]) -> Part:
         if is_token(children[0], "STAR"):
             return Part([make("alias", children, "*", None)], start(children[0]), end(children[0]))
-        names = next(c for c in children if isinstance(c, Part))
-        return Part(names.value, start(children[0]), end(children[-1]))
-
-    def import_as_names(self, children: list[Any]) -> Part:
-        return Part(without(children, "COMMA"), start(children[0]), end(children[-1]))
+        return Part([c for c in children if not isinstance(c, Token)], start(children[0]), end(children[-1]))
 
     def import_as_name(self, children: list[Any]) -> Any:
         return make("alias", children, str(children[0]), str(children[2]) if len(children) > 2 else None)

@@ -5,6 +5,8 @@ The lexer follows the "Lexical analysis" chapter of Python's reference; f-string
 from __future__ import annotations
 
 import re
+import sys
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,13 +33,15 @@ _TOKEN = re.compile(
     rf"|(?P<string>{_STRING_PREFIX}(?:'''|\"\"\"|'|\"))"
     r"|(?P<name>[^\W\d]\w*)"
     r"|(?P<number>0[xX](?:_?[0-9a-fA-F])+|0[bB](?:_?[01])+|0[oO](?:_?[0-7])+"
-    r"|(?:(?:\d(?:_?\d)*)?\.\d(?:_?\d)*|\d(?:_?\d)*\.?)(?:[eE][-+]?\d(?:_?\d)*)?[jJ]?)"
+    r"|(?:(?:[0-9](?:_?[0-9])*)?\.[0-9](?:_?[0-9])*|[0-9](?:_?[0-9])*\.?)(?:[eE][-+]?[0-9](?:_?[0-9])*)?[jJ]?)"
     r"|(?P<newline>\r?\n|\r)"
     r"|(?P<comment>#[^\r\n]*)"
     rf"|(?P<op>{'|'.join(re.escape(o) for o in _OPERATORS)})")
 _INDENT = re.compile(r"[ \f\t]*")
 _PLAIN = {"'": re.compile(r"(?:[^'\\\r\n]|\\(?:\r\n|[\s\S]))*'"), '"': re.compile(r'(?:[^"\\\r\n]|\\(?:\r\n|[\s\S]))*"'),
           "'''": re.compile(r"(?:[^'\\]|\\[\s\S]|'(?!''))*'''"), '"""': re.compile(r'(?:[^"\\]|\\[\s\S]|"(?!""))*"""')}
+# CPython's own limits (MAXLEVEL, MAXINDENT); they also keep the tree shallow enough to be walked by recursion.
+MOST_BRACKETS, MOST_INDENTS = 200, 100
 _OPEN, _CLOSE = {"(": ")", "[": "]", "{": "}"}, ")]}"
 
 
@@ -78,7 +82,8 @@ class Tokenizer:
                 break
             found = match(text, self.at, end)
             if found is None:
-                raise syntax_error("E0110", self.source, self.at, character=text[self.at])
+                line.append(self.unknown())
+                continue
             kind, start = found.lastgroup, self.at
             self.at = found.end()
             if kind == "space" or kind == "comment":
@@ -95,11 +100,19 @@ class Tokenizer:
                 word = found[0]
                 if self.at < end and text[self.at] > "\x7f":
                     word = self.rest_of_name(start)
-                line.append(self.token(word.upper() if word in KEYWORDS else "NAME", start, self.at))
+                if not word.isascii() and not word.isidentifier():
+                    # `\w` takes in more than an identifier may hold: superscripts, fractions.
+                    wrong = next(i for i in range(1, len(word) + 1) if not word[:i].isidentifier()) - 1
+                    raise syntax_error("E0110", self.source, start + wrong, character=word[wrong])
+                named = self.token(word.upper() if word in KEYWORDS else "NAME", start, self.at)
+                # Python compares identifiers in NFKC form.
+                line.append(named if word.isascii() else named.update(value=unicodedata.normalize("NFKC", word)))
             elif kind == "op":
                 symbol = found[0]
                 if symbol in _OPEN:
                     self.brackets.append((symbol, start))
+                    if len(self.brackets) > MOST_BRACKETS:
+                        raise syntax_error("E0126", self.source, start, what="brackets")
                 elif symbol in _CLOSE:
                     self.close(symbol, start)
                 line.append(self.token(NAMES[symbol], start, self.at))
@@ -108,9 +121,18 @@ class Tokenizer:
             else:
                 if self.at < end and (text[self.at].isalnum() or text[self.at] == "_") and not keyword_follows(text, self.at):
                     raise syntax_error("E0111", self.source, start, self.at + 1)
+                digits = found[0].replace("_", "")
+                if digits[0] == "0" and digits.isdigit() and digits.strip("0"):
+                    raise syntax_error("E0123", self.source, start, self.at)
+                limit = sys.get_int_max_str_digits()
+                if digits.isdigit() and 0 < limit < len(digits):
+                    raise syntax_error("E0127", self.source, start, self.at, limit=limit)
                 line.append(self.token("NUMBER", start, self.at))
         if len(self.brackets) > self.nested:
             symbol, where = self.brackets[-1]
+            # The parser sees what there is, as its fault may stand before the bracket.
+            if line:
+                yield from logical_line(line)
             raise syntax_error("E0101", self.source, where, bracket=symbol)
         if line:
             yield from logical_line(line)
@@ -120,6 +142,17 @@ class Tokenizer:
             for _ in indents[1:]:
                 yield self.token("DEDENT", end, end)
         yield self.token("ENDMARKER", end, end)
+
+    def unknown(self) -> Token:
+        """A character that begins no token: the grammar refuses `$` where it stands, as CPython does; the others end the text."""
+        start = self.at
+        character = self.text[start]
+        if character == "\\":
+            raise syntax_error("E0124", self.source, start)
+        if not character.isascii() or not character.isprintable():
+            raise syntax_error("E0110", self.source, start, character=character)
+        self.at += 1
+        return self.token("UNKNOWN", start, self.at)
 
     def rest_of_name(self, start: int) -> str:
         """A name that goes on with combining marks, which `\\w` does not cover."""
@@ -156,6 +189,8 @@ class Tokenizer:
     def indent(self, indents: list[int], column: int) -> Iterator[Token]:
         if column > indents[-1]:
             indents.append(column)
+            if len(indents) > MOST_INDENTS:
+                raise syntax_error("E0126", self.source, self.at, what="indented blocks")
             yield self.token("INDENT", self.at, self.at)
             return
         while column < indents[-1]:
@@ -272,9 +307,7 @@ def logical_line(line: list[Token]) -> list[Token]:
     word = first.value
     if word == "match" and line[-1].type == "COLON" and line[1].type not in ("EQUAL", "DOT", "COLON", "COMMA", "RPAR"):
         first.type = "MATCH"
-    elif word == "case" and line[1].type == "LSQB" and line[-1].type == "COLON":
-        first.type = "CASE"
-    elif word == "case" and line[1].type not in ("EQUAL", "DOT", "COLON", "COMMA", "RPAR", "LSQB") and top_level_colon(line):
+    elif word == "case" and line[1].type not in ("EQUAL", "DOT", "COLON", "COMMA", "RPAR") and top_level_colon(line):
         first.type = "CASE"
     elif word == "type" and line[1].type == "NAME" and line[2].type in ("EQUAL", "LSQB"):
         first.type = "TYPE"

@@ -197,7 +197,8 @@ class _FunctionPrinter:
         """How an operand is written. A value that is never defined (a broken program) gets a name as well."""
         if isinstance(value, Literal):
             text = constant_text(value.data)
-            return text if value.type == literal(value.data).type else f"{text} as {value.type}"
+            usual = isinstance(value.data, int | float | complex | str | None) and literal(value.data).type == value.type
+            return text if usual else f"{text} as {value.type}"
         if value not in self.names:
             self.names[value] = self._fresh(value.name)
         return self.names[value]

@@ -429,6 +429,7 @@ class _Reader:
             line.refuse("expected 'return'")
         results = self.operands()
         structure = line.structure() if line.take("->") else usual_structure(len(results))
+        line.end()
         if [r.type for r in results] != list(declared):
             line.refuse(f"the function's head says {', '.join(map(str, declared)) or 'nothing'}, "
                         f"returned is {', '.join(str(r.type) for r in results) or 'nothing'}", 0)

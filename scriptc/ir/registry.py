@@ -185,6 +185,7 @@ class OpDef:
     takes_regions: bool = False
     vjp: Callable[..., Any] | None = None
     no_gradient: str = ""           # the stated reason where there is none
+    zero_gradient: bool = False     # a floating result that does not change with the operands: the gradient is 0
     cpu_reference_only: str = field(default="")  # the stated reason where the CPU engine runs the reference
 
     def gradient(self, rule: Callable[..., Any]) -> Callable[..., Any]:
@@ -340,6 +341,13 @@ def nondifferentiable(reason: str, *definitions: OpDef) -> None:
         definition.no_gradient = reason
 
 
+def constant(reason: str, *definitions: OpDef) -> None:
+    """State that small changes of the operands do not change these ops' results: their gradient is 0, as torch has it."""
+    nondifferentiable(reason, *definitions)
+    for definition in definitions:
+        definition.zero_gradient = True
+
+
 # Checks shared by the rules.
 
 def broadcast(*shapes: Shape | None) -> Shape | None:
@@ -447,3 +455,14 @@ def in_range(value: float, low: float, high: float, what: str) -> None:
     """OpError E0419 unless low <= value <= high (nan never is)."""
     if math.isnan(value) or not low <= value <= high:
         raise OpError("E0419", what=what, low=low, high=high, found=value)
+
+
+def same_type(found: TensorType, expected: TensorType, what: str) -> None:
+    """OpError unless dtypes (E0416), ranks (E0415) and sizes (E0417) agree as far as they are known."""
+    if found.dtype is not expected.dtype:
+        raise OpError("E0416", left=f"{what} is {found.dtype}", right=f"expected is {expected.dtype}")
+    if found.shape is None or expected.shape is None:
+        return
+    rank_is(found, what, len(expected.shape))
+    for index, (a, b) in enumerate(zip(found.shape, expected.shape, strict=True)):
+        same_size(a, b, f"size {index} of {what} {shape_text(found.shape)} and of {shape_text(expected.shape)}")

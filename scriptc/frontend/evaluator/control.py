@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from scriptc.frontend.evaluator.conditions import condition_of
 from scriptc.frontend.evaluator.core import STATEMENTS, Evaluator, statement
 from scriptc.frontend.evaluator.joins import Branch, assumed, merge
-from scriptc.frontend.evaluator.operators import truthy
 from scriptc.frontend.values import Dynamic, Frame, LanguageError
 
 
@@ -85,8 +85,7 @@ COMPOUND = {"If", "While", "For", "With", "Try", "TryStar", "Match"}
 
 @statement("If")
 def if_statement(ev: Evaluator, node: Any, frame: Frame, rest: Rest) -> Completion:
-    ev.at(node.test)
-    condition = truthy(ev, ev.eval(node.test, frame))
+    condition = condition_of(ev, node.test, frame)
     if not isinstance(condition, Dynamic):
         return exec_block(ev, node.body if condition else node.orelse, frame, rest)
     known = assumed(ev, condition)
@@ -211,10 +210,12 @@ def emit_raise(ev: Evaluator, condition: Dynamic, arm: Arm, when: bool) -> None:
 
     error: LanguageError = arm.completion.value
     ev.builder.location = ev.location()
-    kind, pattern, values = message_of(ev, error.value)
+    ev.builder.reopen(arm.branch.ops)
+    kind, pattern, values = message_of(ev, error.value)   # what the message needs is computed in the arm
+    arm.branch.ops = ev.builder.suspend()
     attributes = {"exception": kind, "message": pattern}
-    holds = ev.op("scalar_not", condition) if when else condition
     if not arm.branch.ops:
+        holds = ev.op("scalar_not", condition) if when else condition
         ev.builder.emit("check", [holds.value, *values], attributes)
         return
     ev.builder.reopen(arm.branch.ops)

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from scriptc.frontend.evaluator.calls import call
+from scriptc.frontend.evaluator.conditions import condition_of
 from scriptc.frontend.evaluator.core import Evaluator, expression
 from scriptc.frontend.evaluator.joins import branch
 from scriptc.frontend.evaluator.objects import get_attribute
@@ -183,9 +184,7 @@ def compare_expression(ev: Evaluator, node: Any, frame: Frame) -> Any:
 
 @expression("IfExp")
 def conditional_expression(ev: Evaluator, node: Any, frame: Frame) -> Any:
-    test = ev.eval(node.test, frame)
-    ev.stack[-1].node = node.test
-    condition = truthy(ev, test)
+    condition = condition_of(ev, node.test, frame)
     return branch(ev, condition, lambda: ev.eval(node.body, frame), lambda: ev.eval(node.orelse, frame))
 
 

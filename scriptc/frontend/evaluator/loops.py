@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scriptc.errors import CompileError
+from scriptc.frontend.evaluator.conditions import condition_of
 from scriptc.frontend.evaluator.control import CONTINUE, NORMAL, Completion, Rest, dynamic_if, exec_block, unrolled
 from scriptc.frontend.evaluator.core import Evaluator, statement
 from scriptc.frontend.evaluator.joins import (
@@ -25,7 +26,6 @@ from scriptc.frontend.evaluator.joins import (
     slot_value,
     write_slot,
 )
-from scriptc.frontend.evaluator.operators import truthy
 from scriptc.frontend.storage import Storage, TensorValue, shape_of
 from scriptc.frontend.values import MISSING, Conflict, Dynamic, Frame, PyList, close_journal, open_journal
 from scriptc.ir.graph import Value, literal
@@ -42,8 +42,7 @@ def while_statement(ev: Evaluator, node: Any, frame: Frame, rest: Rest) -> Compl
     turns = 0
     after = Rest(ev, None, rest, "break")
     while True:
-        ev.at(node.test)
-        condition = truthy(ev, ev.eval(node.test, frame))
+        condition = condition_of(ev, node.test, frame)
         if isinstance(condition, Dynamic):
             return dynamic_while(ev, node, frame, rest, condition)
         if not condition:
@@ -99,8 +98,7 @@ def try_dynamic(ev: Evaluator, walk: Callable[[], Completion]) -> Completion | N
 
 def dynamic_while(ev: Evaluator, node: Any, frame: Frame, rest: Rest, first: Any) -> Completion:
     def test() -> Any:
-        ev.at(node.test)
-        return truthy(ev, ev.eval(node.test, frame))
+        return condition_of(ev, node.test, frame)
 
     def body(index: Dynamic) -> Any:
         return exec_body(ev, node, frame, rest)
@@ -180,6 +178,7 @@ def dynamic_loop(ev: Evaluator, count: Any, first: Any, body: Callable[[Dynamic]
                  frame: Frame, rest: Rest) -> Completion:
     """Walk `body` to its fixpoint, emit the `loop`, and go on after it (or return, where the body returned)."""
     returned_before = frame.slots.get("%returned", MISSING)
+    go_before = frame.slots.get("%go", MISSING)   # a loop around this one has its own
     frame.write("%returned", False)
     place = ev.stack[-1].node
     carried: dict[tuple[int, Any], Carried] = {}
@@ -207,6 +206,8 @@ def dynamic_loop(ev: Evaluator, count: Any, first: Any, body: Callable[[Dynamic]
     else:
         frame.write("%returned", returned_before)
     frame.slots.pop("%go", None)
+    if go_before is not MISSING:
+        frame.slots["%go"] = go_before
     if returned is False:
         return NORMAL
     if returned is True:

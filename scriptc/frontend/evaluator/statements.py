@@ -5,6 +5,7 @@ from typing import Any
 
 from scriptc.frontend.evaluator.calls import call, call_method
 from scriptc.frontend.evaluator.classes import class_statement
+from scriptc.frontend.evaluator.conditions import condition_of
 from scriptc.frontend.evaluator.control import (
     BREAK,
     CONTINUE,
@@ -275,8 +276,7 @@ def import_from(ev: Evaluator, node: Any, frame: Frame, rest: Rest) -> Completio
 
 @statement("Assert")
 def assert_statement(ev: Evaluator, node: Any, frame: Frame, rest: Rest) -> Completion:
-    ev.at(node.test)
-    condition = truthy(ev, ev.eval(node.test, frame))
+    condition = condition_of(ev, node.test, frame)
     ev.at(node)
     if isinstance(condition, Dynamic):
         from scriptc.frontend.evaluator.control import dynamic_if

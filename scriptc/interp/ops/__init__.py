@@ -19,10 +19,11 @@ from scriptc.interp.ops import (
     reduction,
     scalar,
     shape,
+    views,
     vision,
 )
 
 __all__ = [
     "activation", "attention", "container", "convolution", "creation", "elementwise", "indexing", "linalg", "loss", "normalization",
-    "pooling", "random", "recurrent", "reduction", "scalar", "shape", "vision",
+    "pooling", "random", "recurrent", "reduction", "scalar", "shape", "views", "vision",
 ]

@@ -19,4 +19,7 @@ def scaled_dot_product_attention(q: np.ndarray, k: np.ndarray, v: np.ndarray, ma
         scores = np.where(np.tri(q.shape[-2], k.shape[-2], dtype=bool), scores, -np.inf).astype(q.dtype)
     if mask is not None:
         scores = np.where(mask, scores, -np.inf).astype(q.dtype) if mask.dtype == bool else scores + mask
-    return np.asarray(np.matmul(softmax(scores, dim=-1), v))
+    weights = softmax(scores, dim=-1)
+    if scores.size:
+        weights = np.where(scores.max(-1, keepdims=True) == -np.inf, weights.dtype.type(0), weights)
+    return np.asarray(np.matmul(weights, v))

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from scriptc.interp.registry import reference
 
 
@@ -110,3 +112,30 @@ def optional_get(x: Any) -> Any:
     if x is None:
         raise TypeError("unsupported operand type(s): 'NoneType'")
     return x
+
+
+@reference
+def list_zeros_like(items: list[Any]) -> list[Any]:
+    return [np.zeros_like(item) for item in items]
+
+
+@reference
+def list_add(a: list[Any], b: list[Any]) -> list[Any]:
+    return [np.asarray(x + y) for x, y in zip(a, b, strict=True)]
+
+
+@reference
+def list_slice_set(items: list[Any], part: list[Any], start: int, stop: int, step: int) -> list[Any]:
+    places = range(len(items))[start:stop:step]
+    if len(places) != len(part):
+        raise ValueError(f"attempt to assign sequence of size {len(part)} to slice of size {len(places)}")
+    result = list(items)
+    for place, item in zip(places, part, strict=True):
+        result[place] = item
+    return result
+
+
+@reference
+def split_like(x: np.ndarray, like: list[np.ndarray], *, dim: int) -> list[np.ndarray]:
+    ends = np.cumsum([item.shape[dim] for item in like])
+    return [np.ascontiguousarray(part) for part in np.split(x, ends[:-1], axis=dim)]

@@ -1,6 +1,8 @@
 """Convolutions by windows and matrix products."""
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from scriptc.interp.registry import reference, widened
@@ -33,8 +35,9 @@ def convolution(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, *, s
     # [N, G, C/G, *S', *K] -> [G, N * S', C/G * K]
     grouped = seen.reshape(n, groups, per_group, *places, *weight.shape[2:])
     order = (1, 0, *range(3, 3 + spatial), 2, *range(3 + spatial, 3 + 2 * spatial))
-    columns = grouped.transpose(order).reshape(groups, n * int(np.prod(places)), -1)
-    kernels = weight.reshape(groups, out // groups, -1)
+    reach = per_group * math.prod(weight.shape[2:])
+    columns = grouped.transpose(order).reshape(groups, n * math.prod(places), reach)
+    kernels = weight.reshape(groups, out // groups, reach)
     product = np.matmul(columns, kernels.transpose(0, 2, 1))
     result = product.reshape(groups, n, *places, out // groups)
     result = np.ascontiguousarray(result.transpose(1, 0, 2 + spatial, *range(2, 2 + spatial))).reshape(n, out, *places)
@@ -51,7 +54,7 @@ def convolution_input_gradient(g: np.ndarray, weight: np.ndarray, x: np.ndarray,
     whole = np.zeros((n, x.shape[1], *(s + 2 * p for s, p in zip(x.shape[2:], padding, strict=True))), g.dtype)
     places = g.shape[2:]
     per_group, out = weight.shape[1], weight.shape[0]
-    rows = g.reshape(n, groups, out // groups, -1)
+    rows = g.reshape(n, groups, out // groups, math.prod(places))
     for offset in np.ndindex(*weight.shape[2:]):
         kernel = weight[(slice(None), slice(None), *offset)].reshape(groups, out // groups, per_group)
         part = np.matmul(kernel.transpose(0, 2, 1), rows).reshape(n, x.shape[1], *places)
@@ -68,12 +71,13 @@ def convolution_weight_gradient(g: np.ndarray, x: np.ndarray, weight: np.ndarray
     whole = padded(x, padding)
     n, places = x.shape[0], g.shape[2:]
     per_group, out = weight.shape[1], weight.shape[0]
-    rows = g.reshape(n, groups, out // groups, -1).transpose(1, 2, 0, 3).reshape(groups, out // groups, -1)
+    count = math.prod(places)
+    rows = g.reshape(n, groups, out // groups, count).transpose(1, 2, 0, 3).reshape(groups, out // groups, n * count)
     result = np.empty(weight.shape, g.dtype)
     for offset in np.ndindex(*weight.shape[2:]):
         index = tuple(slice(o * d, o * d + s * (p - 1) + 1, s) for o, d, s, p in zip(offset, dilation, stride, places, strict=True))
-        seen = whole[(slice(None), slice(None), *index)].reshape(n, groups, per_group, -1)
-        columns = seen.transpose(1, 0, 3, 2).reshape(groups, -1, per_group)
+        seen = whole[(slice(None), slice(None), *index)].reshape(n, groups, per_group, count)
+        columns = seen.transpose(1, 0, 3, 2).reshape(groups, n * count, per_group)
         result[(slice(None), slice(None), *offset)] = np.matmul(rows, columns).reshape(out, per_group)
     return result
 

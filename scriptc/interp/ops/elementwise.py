@@ -55,10 +55,12 @@ def _unary(name: str, function: Callable[[np.ndarray], Any]) -> None:
 
 
 for _name, _function in {
-    "neg": np.negative, "abs": np.abs, "sign": np.sign, "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log,
+    "neg": np.negative, "abs": np.abs, "sign": lambda x: np.where(x > 0, 1, np.where(x < 0, -1, 0)),
+    "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log,
     "log2": np.log2, "log10": np.log10, "log1p": np.log1p, "sqrt": np.sqrt, "sin": np.sin, "cos": np.cos, "tan": np.tan,
     "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh,
-    "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc, "square": np.square, "erf": error_function, "erfinv": inverse_error_function,
+    "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc, "square": np.square, "detach": np.copy,
+    "erf": error_function, "erfinv": inverse_error_function,
     "rsqrt": lambda x: 1 / np.sqrt(x), "reciprocal": lambda x: 1 / x, "frac": lambda x: x - np.trunc(x),
     "erfc": lambda x: np.asarray(np.frompyfunc(math.erfc, 1, 1)(x.astype(np.float64))).astype(x.dtype),
     "round": lambda x, decimals: np.round(x, decimals) if x.dtype.kind not in "iub" else x,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from scriptc.interp.ops.shape import along
+from scriptc.interp.ops.views import along
 from scriptc.interp.registry import reference, widened
 
 

@@ -1,6 +1,8 @@
 """Pooling over windows and to given sizes."""
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from scriptc.interp.ops.convolution import windows
@@ -32,7 +34,7 @@ def pooled_windows(x: np.ndarray, kernel: Ints, stride: Ints, padding: Ints, dil
     seen = windows(whole, kernel, stride, dilation)
     counts = tuple(pooled(s, k, st, p, d, ceil_mode) for s, k, st, p, d in zip(x.shape[2:], kernel, stride, padding, dilation, strict=True))
     seen = seen[(slice(None), slice(None), *(slice(0, c) for c in counts))]
-    return seen.reshape(*seen.shape[:2 + len(kernel)], -1)
+    return seen.reshape(*seen.shape[:2 + len(kernel)], math.prod(kernel))
 
 
 @reference
@@ -45,7 +47,7 @@ def max_pool(x: np.ndarray, *, kernel_size: Ints, stride: Ints, padding: Ints, d
 
 def positions(x: np.ndarray, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool) -> np.ndarray:
     """For each window's elements the place in the flattened plane, -1 for padding: [*S', prod(K)]."""
-    plane = np.arange(int(np.prod(x.shape[2:]))).reshape(1, 1, *x.shape[2:]) + 1.0
+    plane = np.arange(math.prod(x.shape[2:])).reshape(1, 1, *x.shape[2:]) + 1.0
     return pooled_windows(plane, kernel, stride, padding, dilation, ceil_mode, 0.0)[0, 0].astype(np.int64) - 1
 
 
@@ -55,8 +57,11 @@ def max_pool_with_indices(x: np.ndarray, *, kernel_size: Ints, stride: Ints, pad
                           ceil_mode: bool) -> tuple[np.ndarray, np.ndarray]:
     whole = batched(x, len(kernel_size))
     seen = pooled_windows(whole, kernel_size, stride, padding, dilation, ceil_mode, -np.inf)
-    best = seen.argmax(-1)
     places = positions(whole, kernel_size, stride, padding, dilation, ceil_mode)
+    best = seen.argmax(-1)
+    # Padding comes first where a window holds nothing larger than it (-inf): the first place inside is meant.
+    inside = np.broadcast_to((places >= 0).argmax(-1), best.shape)
+    best = np.where(np.take_along_axis(np.broadcast_to(places, seen.shape), best[..., None], -1)[..., 0] < 0, inside, best)
     indices = np.take_along_axis(np.broadcast_to(places, seen.shape), best[..., None], -1)[..., 0]
     values = np.take_along_axis(seen, best[..., None], -1)[..., 0]
     return (values, indices) if x.ndim == len(kernel_size) + 2 else (values[0], indices[0])
@@ -68,10 +73,9 @@ def max_pool_gradient(g: np.ndarray, x: np.ndarray, *, kernel_size: Ints, stride
                       ceil_mode: bool) -> np.ndarray:
     _, indices = max_pool_with_indices(x, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
     spatial = len(kernel_size)
-    plane = int(np.prod(x.shape[-spatial:]))
-    total = np.zeros((int(np.prod(x.shape[:-spatial])), plane), g.dtype)
-    rows = np.arange(total.shape[0])[:, None]
-    np.add.at(total, (rows, indices.reshape(total.shape[0], -1)), g.reshape(total.shape[0], -1))
+    total = np.zeros((math.prod(x.shape[:-spatial]), math.prod(x.shape[-spatial:])), g.dtype)
+    windows_of = (total.shape[0], math.prod(g.shape[-spatial:]))
+    np.add.at(total, (np.arange(total.shape[0])[:, None], indices.reshape(windows_of)), g.reshape(windows_of))
     return total.reshape(x.shape)
 
 
@@ -111,10 +115,10 @@ def avg_pool_gradient(g: np.ndarray, x: np.ndarray, *, kernel_size: Ints, stride
     if count.ndim:
         count = count[(slice(None), slice(None), *(slice(0, s) for s in places.shape[:-1]))]
     share = batched(g, spatial) / count
-    rows = int(np.prod(whole.shape[:2]))
-    total = np.zeros((rows, int(np.prod(whole.shape[2:])) + 1), g.dtype)   # the last column takes what falls on padding
-    flat = np.broadcast_to(share.reshape(rows, -1, 1), (rows, int(np.prod(places.shape[:-1])), places.shape[-1]))
-    np.add.at(total, (np.arange(rows)[:, None], np.broadcast_to(places.reshape(1, -1), (rows, places.size))), flat.reshape(rows, -1))
+    rows, count_of = math.prod(whole.shape[:2]), math.prod(places.shape[:-1])
+    total = np.zeros((rows, math.prod(whole.shape[2:]) + 1), g.dtype)   # the last column takes what falls on padding
+    flat = np.broadcast_to(share.reshape(rows, count_of, 1), (rows, count_of, places.shape[-1]))
+    np.add.at(total, (np.arange(rows)[:, None], np.broadcast_to(places.reshape(1, -1), (rows, places.size))), flat.reshape(rows, places.size))
     return np.ascontiguousarray(total[:, :-1]).reshape(x.shape)
 
 
@@ -154,12 +158,13 @@ def adaptive_avg_pool_gradient(g: np.ndarray, x: np.ndarray, *sizes: int) -> np.
 @widened
 def adaptive_max_pool(x: np.ndarray, *sizes: int) -> tuple[np.ndarray, np.ndarray]:
     spatial = len(sizes)
-    plane = np.arange(int(np.prod(x.shape[-spatial:]))).reshape(x.shape[-spatial:])
+    plane = np.arange(math.prod(x.shape[-spatial:])).reshape(x.shape[-spatial:])
     values = np.empty((*x.shape[:-spatial], *sizes), x.dtype)
     indices = np.empty(values.shape, np.int64)
     for place in np.ndindex(*sizes):
         window = tuple(slice(*bins(x.shape[x.ndim - spatial + i], sizes[i])[p]) for i, p in enumerate(place))
-        flat = x[(..., *window)].reshape(*x.shape[:-spatial], -1)  # type: ignore[arg-type]
+        flat = x[(..., *window)]  # type: ignore[arg-type]
+        flat = flat.reshape(*x.shape[:-spatial], math.prod(flat.shape[-spatial:]))
         best = flat.argmax(-1)
         values[(..., *place)] = np.take_along_axis(flat, best[..., None], -1)[..., 0]
         indices[(..., *place)] = plane[window].reshape(-1)[best]

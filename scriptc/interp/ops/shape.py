@@ -61,24 +61,6 @@ def unsqueeze(x: np.ndarray, *, dim: int) -> np.ndarray:
     return np.expand_dims(x, dim)
 
 
-def along(x: np.ndarray, dim: int, index: Any) -> tuple[Any, ...]:
-    """The numpy index that applies `index` to dimension `dim`."""
-    return (slice(None),) * (dim % x.ndim) + (index,)
-
-
-@reference
-def slice_(x: np.ndarray, start: int, stop: int, step: int, *, dim: int) -> np.ndarray:
-    return x[along(x, dim, slice(start, stop, step))]
-
-
-@reference
-def select(x: np.ndarray, index: int, *, dim: int) -> np.ndarray:
-    size = x.shape[dim]
-    if not -size <= index < size:
-        raise IndexError(f"index {index} is out of bounds for dimension {dim % x.ndim} with size {size}")
-    return np.asarray(x[along(x, dim, index)])
-
-
 @reference
 def cat(*xs: np.ndarray, dim: int) -> np.ndarray:
     kept = [x for x in xs if x.shape != (0,)] or list(xs[:1])
@@ -162,50 +144,6 @@ def repeat(x: np.ndarray, *repeats: int) -> np.ndarray:
 @reference
 def repeat_interleave(x: np.ndarray, repeats: int, *, dim: int) -> np.ndarray:
     return np.repeat(x, repeats, axis=dim)
-
-
-@reference
-def diagonal(x: np.ndarray, *, offset: int, dim1: int, dim2: int) -> np.ndarray:
-    return np.diagonal(x, offset, dim1, dim2)
-
-
-@reference
-def unfold(x: np.ndarray, *, dim: int, size: int, step: int) -> np.ndarray:
-    windows = np.lib.stride_tricks.sliding_window_view(x, size, axis=dim)
-    return windows[along(x, dim, slice(None, None, step))]
-
-
-@reference
-def unfold_gradient(g: np.ndarray, x: np.ndarray, *, dim: int, size: int, step: int) -> np.ndarray:
-    places = unfold(np.arange(x.size).reshape(x.shape), dim=dim, size=size, step=step)
-    total = np.zeros(x.size, g.dtype)
-    np.add.at(total, places.reshape(-1), g.reshape(-1))
-    return total.reshape(x.shape)
-
-
-@reference
-def slice_scatter(x: np.ndarray, source: np.ndarray, start: int, stop: int, step: int, *, dim: int) -> np.ndarray:
-    result = np.array(x)
-    result[along(x, dim, slice(start, stop, step))] = source
-    return result
-
-
-@reference
-def select_scatter(x: np.ndarray, source: np.ndarray, index: int, *, dim: int) -> np.ndarray:
-    size = x.shape[dim]
-    if not -size <= index < size:
-        raise IndexError(f"index {index} is out of bounds for dimension {dim % x.ndim} with size {size}")
-    result = np.array(x)
-    result[along(x, dim, index)] = source
-    return result
-
-
-@reference
-def diagonal_scatter(x: np.ndarray, source: np.ndarray, *, offset: int, dim1: int, dim2: int) -> np.ndarray:
-    result = np.array(x)
-    places = np.diagonal(np.arange(x.size).reshape(x.shape), offset, dim1, dim2)
-    result.reshape(-1)[places.reshape(-1)] = source.reshape(-1)
-    return result
 
 
 @reference

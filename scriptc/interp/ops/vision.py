@@ -1,9 +1,9 @@
-"""Resampling of images, one dimension after another."""
+"""Resampling of images, one dimension after another; sampling at given places; and their gradients."""
 from __future__ import annotations
 
 import numpy as np
 
-from scriptc.interp.ops.pooling import adapted_mean
+from scriptc.interp.ops.pooling import adapted_mean, adaptive_avg_pool_gradient
 from scriptc.interp.registry import reference, widened
 
 
@@ -68,25 +68,83 @@ def interpolate(x: np.ndarray, *sizes: int, mode: str, align_corners: bool, scal
 
 @reference
 @widened
-def grid_sample(x: np.ndarray, grid: np.ndarray, *, mode: str, padding_mode: str, align_corners: bool) -> np.ndarray:
-    n, channels, height, width = x.shape
-    sizes = np.array([width, height], x.dtype)
+def interpolate_gradient(g: np.ndarray, x: np.ndarray, *sizes: int, mode: str, align_corners: bool,
+                         scale_factors: tuple[float, ...] | None) -> np.ndarray:
+    if mode == "area":
+        return np.asarray(adaptive_avg_pool_gradient(g, x, *sizes))
+    for index, count in enumerate(sizes):
+        axis = index + 2
+        matrix = resampling_matrix(x.shape[axis], count, mode, scale_factors[index] if scale_factors else None, align_corners)
+        g = np.moveaxis(np.tensordot(g, matrix.astype(x.dtype), (axis, 0)), -1, axis)
+    return np.ascontiguousarray(g)
+
+
+def reflected(place: np.ndarray, sizes: np.ndarray, align_corners: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(places folded back at the edges, the sign of each one's slope): edges are pixel centres or, without align_corners, borders."""
+    low = 0.0 if align_corners else -0.5
+    span = sizes - 1 if align_corners else sizes
+    distance = place - low
+    with np.errstate(all="ignore"):
+        turns = np.where(span > 0, np.floor(np.abs(distance) / span), 0)
+        rest = np.where(span > 0, np.abs(distance) - turns * span, 0)
+    odd = turns % 2 == 1
+    return np.where(odd, span - rest, rest) + low, np.where(odd, -1.0, 1.0) * np.where(distance < 0, -1.0, 1.0) * (span > 0)
+
+
+def sampling_places(shape: tuple[int, ...], grid: np.ndarray, padding_mode: str, align_corners: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(where [..., (x, y)] the input is sampled, in pixels; the slope of these places against the grid)."""
+    sizes = np.array([shape[3], shape[2]], grid.dtype)
+    slope = np.broadcast_to((sizes - 1) / 2 if align_corners else sizes / 2, grid.shape)
     place = (grid + 1) / 2 * (sizes - 1) if align_corners else ((grid + 1) * sizes - 1) / 2
-    if padding_mode == "border":
+    if padding_mode == "reflection":
+        place, sign = reflected(place, sizes, align_corners)
+        slope = slope * sign
+    if padding_mode != "zeros":
+        slope = slope * ((place > 0) & (place < sizes - 1))
         place = np.clip(place, 0, sizes - 1)
-    result = np.zeros((n, channels, *grid.shape[1:3]), x.dtype)
-    rows = np.arange(n)[:, None, None]
-    corners = [(0.0, 0.0)] if mode == "nearest" else [(dx, dy) for dx in (0, 1) for dy in (0, 1)]
-    base = np.round(place) if mode == "nearest" else np.floor(place)
+    return place.astype(grid.dtype, copy=False), slope.astype(grid.dtype, copy=False)
+
+
+def corners_of(shape: tuple[int, ...], place: np.ndarray, mode: str) -> list[tuple[np.ndarray, ...]]:
+    """For each pixel that takes part: (row, column, weight, the weight's slope along x, along y); weight 0 where it is outside."""
+    nearest = mode == "nearest"
+    base = np.round(place) if nearest else np.floor(place)
     part = place - base
-    for dx, dy in corners:
+    found: list[tuple[np.ndarray, ...]] = []
+    for dx, dy in [(0, 0)] if nearest else [(dx, dy) for dx in (0, 1) for dy in (0, 1)]:
         column, row = base[..., 0] + dx, base[..., 1] + dy
-        weight = np.ones_like(part[..., 0]) if mode == "nearest" else \
-            (part[..., 0] if dx else 1 - part[..., 0]) * (part[..., 1] if dy else 1 - part[..., 1])
-        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        r, c = np.clip(row, 0, height - 1).astype(int), np.clip(column, 0, width - 1).astype(int)
-        picked = x[rows, :, r, c].transpose(0, 3, 1, 2)
-        result += picked * (weight * inside)[:, None]
+        inside = (column >= 0) & (column < shape[3]) & (row >= 0) & (row < shape[2])
+        across, down = (part[..., 0] if dx else 1 - part[..., 0]), (part[..., 1] if dy else 1 - part[..., 1])
+        if nearest:
+            across, down = np.ones_like(across), np.ones_like(down)
+        r, c = np.where(inside, row, 0).astype(int), np.where(inside, column, 0).astype(int)
+        slopes = (inside * (2 * dx - 1) * down, inside * (2 * dy - 1) * across)
+        found.append((r, c, inside * across * down, *slopes))
+    return found
+
+
+@reference
+@widened
+def grid_sample(x: np.ndarray, grid: np.ndarray, *, mode: str, padding_mode: str, align_corners: bool) -> np.ndarray:
+    result = np.zeros((*x.shape[:2], *grid.shape[1:3]), x.dtype)
+    batch = np.arange(len(x))[:, None, None]
+    place, _ = sampling_places(x.shape, grid, padding_mode, align_corners)
+    for r, c, weight, _, _ in corners_of(x.shape, place, mode):
+        result += x[batch, :, r, c].transpose(0, 3, 1, 2) * weight[:, None]
     return result
 
 
+@reference
+@widened
+def grid_sample_gradient(g: np.ndarray, x: np.ndarray, grid: np.ndarray, *, mode: str, padding_mode: str,
+                         align_corners: bool) -> tuple[np.ndarray, np.ndarray]:
+    dx, dplace = np.zeros_like(x), np.zeros_like(grid)
+    batch = np.arange(len(x))[:, None, None]
+    place, slope = sampling_places(x.shape, grid, padding_mode, align_corners)
+    for r, c, weight, along_x, along_y in corners_of(x.shape, place, mode):
+        np.add.at(dx.transpose(0, 2, 3, 1), (batch, r, c), (g * weight[:, None]).transpose(0, 2, 3, 1))
+        if mode != "nearest":
+            value = (x[batch, :, r, c].transpose(0, 3, 1, 2) * g).sum(1)
+            dplace[..., 0] += value * along_x
+            dplace[..., 1] += value * along_y
+    return dx, dplace * slope

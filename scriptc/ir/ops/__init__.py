@@ -20,10 +20,11 @@ from scriptc.ir.ops import (
     reduction,
     scalar,
     shape,
+    views,
     vision,
 )
 
 __all__ = [
     "activation", "attention", "container", "control", "convolution", "creation", "elementwise", "indexing", "linalg", "loss",
-    "normalization", "pooling", "random", "recurrent", "reduction", "scalar", "shape", "vision",
+    "normalization", "pooling", "random", "recurrent", "reduction", "scalar", "shape", "views", "vision",
 ]

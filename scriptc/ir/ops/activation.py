@@ -104,11 +104,12 @@ def softshrink(x: E, *, lambd: float = 0.5) -> Any:
 
 @elementwise(accepts="real")
 def threshold(x: E, *, threshold: float, value: float) -> Any:
-    """x where x > threshold, else value"""
-    return where(gt(x, threshold), x, x * 0.0 + value)
+    """value where x <= threshold, else x; nan stays"""
+    return masked_fill(x, le(x, threshold), value)
 
 
-relu.gradient(lambda g, y, x: masked_fill(g, le(x, 0.0), 0.0))
+# By the result, as the next layer keeps it anyway.
+relu.gradient(lambda g, y, x: masked_fill(g, le(y, 0.0), 0.0))
 sigmoid.gradient(lambda g, y, x: g * y * (1.0 - y))
 softsign.gradient(lambda g, y, x: g / square_of(1.0 + maximum(x, -x)))
 logsigmoid.gradient(lambda g, y, x: g * sigmoid(-x))

@@ -4,7 +4,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from scriptc.ir.ops.elementwise import add, where
+from scriptc.ir.ops.elementwise import add, gt, where
 from scriptc.ir.ops.normalization import softmax
 from scriptc.ir.registry import REGISTRY, OpError, Tensor, broadcast, floating, op, same_dtype, same_size, shape_text
 from scriptc.ir.types import bool_
@@ -16,7 +16,7 @@ def scaled_dot_product_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor |
     """softmax(q kᵀ scale + mask) v (Vaswani et al. 2017): q [..., L, E], k [..., S, E], v [..., S, F] -> [..., L, F].
 
     `mask` broadcasts to [..., L, S]: bool (True takes part) or added; `causal` lets row i see columns up to i;
-    scale None is 1/sqrt(E).
+    scale None is 1/sqrt(E). A row that may see no column gives zeros, as in torch.
     """
     floating(q, "q")
     same_dtype(q=q, k=k, v=v)
@@ -38,6 +38,7 @@ def scaled_dot_product_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor |
 def _(g: Any, y: Any, q: Any, k: Any, v: Any, mask: Any, *, causal: bool, scale: float | None) -> Any:
     from scriptc.ir.ops.creation import tril
     from scriptc.ir.ops.linalg import matmul
+    from scriptc.ir.ops.reduction import amax
     from scriptc.ir.ops.shape import size, sum_to
 
     if scale is None:
@@ -53,6 +54,8 @@ def _(g: Any, y: Any, q: Any, k: Any, v: Any, mask: Any, *, causal: bool, scale:
     if mask is not None:
         scores = where(mask, scores, float("-inf")) if mask.dtype is bool_ else add(scores, mask)
     weights = softmax(scores, dim=-1)
+    if mask is not None:   # only a mask can leave a row without a column
+        weights = where(gt(amax(scores, dims=(-1,), keepdim=True), float("-inf")), weights, 0.0)
     dv = matmul(weights.transpose(-1, -2), g)
     dw = matmul(g, v.transpose(-1, -2))
     ds = weights * (dw - (weights * dw).sum(-1, keepdim=True))

@@ -3,7 +3,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from scriptc.ir.registry import AnyValue, Bool, Int, List, OpError, Optional, nondifferentiable, op
+from scriptc.ir.ops.scalar import scalar_add, scalar_int, scalar_lt, scalar_max, scalar_min, scalar_mod, scalar_mul
+from scriptc.ir.registry import AnyValue, Bool, Int, List, OpError, Optional, Tensor, axis, nondifferentiable, op
 from scriptc.ir.type_text import parse_type
 from scriptc.ir.types import BOOL, INT, NONE, ListType, OptionalType, TupleType, Type, join
 
@@ -135,7 +136,8 @@ def optional_get(x: Optional) -> AnyValue:
     return x.element  # type: ignore[return-value]
 
 
-optional_wrap.gradient(lambda g, y, x: optional_get(g))
+# The driver takes the value out, and zeros where no gradient came.
+optional_wrap.gradient(lambda g, y, x: g)
 
 
 @optional_get.gradient
@@ -143,6 +145,92 @@ def _(g: Any, y: Any, x: Any) -> Any:
     return optional_wrap(g)
 
 
-nondifferentiable("gradients do not flow through containers of unknown length yet", list_new, list_append, list_get, list_set,
-                  list_extend, list_slice, list_pop, list_insert, list_reverse, tuple_new, tuple_get, optional_none)
+# The gradient of a list is a list of as many gradients.
+
+@op(no_gradient="it stands for a gradient itself")
+def list_zeros_like(items: List) -> List:
+    """Zeros of the shape and dtype of each tensor of the list."""
+    return items
+
+
+@op(no_gradient="it stands for a gradient itself")
+def list_add(a: List, b: List) -> List:
+    """The sums of the tensors at the same place of two lists of one length: the sum of two gradients."""
+    kind = join(a, b)
+    if not isinstance(kind, ListType):
+        raise OpError("E0469", element=a.element, found=b.element)
+    return kind
+
+
+@op(no_gradient="it stands for a gradient itself")
+def split_like(x: Tensor, like: List, *, dim: int) -> List:
+    """x cut along `dim` into pieces of the sizes of the tensors of `like`: the inverse of cat_list."""
+    axis(dim, x)
+    return like
+
+
+@op(no_gradient="it stands for a gradient itself")
+def list_slice_set(items: List, part: List, start: Int, stop: Int, step: Int) -> List:
+    """The list with items[start:stop:step] replaced by the equally many items of `part`. ValueError for another number."""
+    kind = join(items, part)
+    if not isinstance(kind, ListType):
+        raise OpError("E0469", element=items.element, found=part.element)
+    return kind
+
+
+@list_new.gradient
+def _(g: Any, y: Any, *items: Any, element: str) -> Any:
+    return tuple(list_get(g, index) for index in range(len(items)))
+
+
+@list_append.gradient
+def _(g: Any, y: Any, items: Any, item: Any) -> Any:
+    return list_pop(g, -1)
+
+
+@list_get.gradient
+def _(g: Any, y: Any, items: Any, index: Any) -> Any:
+    return list_set(list_zeros_like(items), index, g), None
+
+
+@list_set.gradient
+def _(g: Any, y: Any, items: Any, index: Any, item: Any) -> Any:
+    # The item that was replaced has no influence.
+    return list_set(g, index, list_get(list_zeros_like(items), index)), None, list_get(g, index)
+
+
+@list_extend.gradient
+def _(g: Any, y: Any, a: Any, b: Any) -> Any:
+    length = list_length(a)
+    return list_slice(g, 0, length, 1), list_slice(g, length, list_length(g), 1)
+
+
+@list_pop.gradient
+def _(g: Any, y: Any, items: Any, index: Any) -> Any:
+    # list.insert counts a negative index from the end of the shorter list.
+    return list_insert(g[0], scalar_mod(index, list_length(items)), g[1]), None
+
+
+@list_reverse.gradient
+def _(g: Any, y: Any, items: Any) -> Any:
+    return list_reverse(g)
+
+
+@list_slice.gradient
+def _(g: Any, y: Any, items: Any, start: Any, stop: Any, step: Any) -> Any:
+    return list_slice_set(list_zeros_like(items), g, start, stop, step), None, None, None
+
+
+@list_insert.gradient
+def _(g: Any, y: Any, items: Any, index: Any, item: Any) -> Any:
+    # Where list.insert puts the item: a negative index counts from the end of the shorter list, and both ends clamp.
+    length = list_length(items)
+    negative = int(index < 0) if isinstance(index, int) else scalar_int(scalar_lt(index, 0))
+    from_front = scalar_add(scalar_mul(length, negative), index)
+    rest, inserted = list_pop(g, scalar_min(length, scalar_max(from_front, 0)))
+    return rest, None, inserted
+
+
+nondifferentiable("no front end makes a tuple that a gradient flows through", tuple_new, tuple_get)
+nondifferentiable("it holds no tensor", optional_none)
 nondifferentiable("its result is no tensor", list_length, optional_is_none)

@@ -5,7 +5,7 @@ from typing import Any
 
 from scriptc.ir import dims as sizes_of
 from scriptc.ir.dims import Dim
-from scriptc.ir.registry import OpError, Tensor, not_negative, op, positive, rank_is, same_dtype, shape_text
+from scriptc.ir.registry import OpError, Tensor, not_negative, op, positive, rank_is, same_dtype, same_size, shape_text
 from scriptc.ir.types import TensorType
 
 
@@ -32,10 +32,17 @@ def spatial_rank(x: TensorType, weight: TensorType, stride: tuple[int, ...]) -> 
     return spatial
 
 
-@op
-def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *, stride: tuple[int, ...], padding: tuple[int, ...],
-                dilation: tuple[int, ...], groups: int = 1) -> Tensor:
-    """Cross-correlation: x [N, C, *S], weight [O, C/groups, *K], bias [O] -> [N, O, *S'] (torch conv1d, 2d, 3d)."""
+def check_bias(bias: TensorType | None, channels: Dim) -> None:
+    """OpError unless the bias, where there is one, has one number per output channel."""
+    if bias is not None:
+        rank_is(bias, "bias", 1)
+        if bias.shape is not None:
+            same_size(bias.shape[0], channels, "bias and output channels")
+
+
+def convolution_type(x: TensorType, weight: TensorType, bias: TensorType | None, stride: tuple[int, ...], padding: tuple[int, ...],
+                     dilation: tuple[int, ...], groups: int) -> TensorType:
+    """The type of `convolution`. OpError if operands and attributes do not fit each other."""
     same_dtype(x=x, weight=weight, bias=bias)
     positive(groups, "groups")
     spatial = spatial_rank(x, weight, stride)
@@ -51,7 +58,18 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *, stride: tuple
     for index, size in enumerate(sizes):
         if isinstance(size, int) and size < 1:
             raise OpError("E0473", dim=index + 2, x=shape_text(x.shape), kernel=shape_text(weight.shape[2:]))
+    check_bias(bias, out)
     return x.with_shape((x.shape[0], out, *sizes))
+
+
+@op
+def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *, stride: tuple[int, ...], padding: tuple[int, ...],
+                dilation: tuple[int, ...], groups: int = 1) -> Tensor:
+    """Cross-correlation: x [N, C, *S], weight [O, C/groups, *K], bias [O] -> [N, O, *S'] (torch conv1d, 2d, 3d).
+
+    S' = (S + 2 padding - dilation (K - 1) - 1) // stride + 1; every window must fit (E0473).
+    """
+    return convolution_type(x, weight, bias, stride, padding, dilation, groups)
 
 
 @op
@@ -62,6 +80,9 @@ def conv_transpose(x: Tensor, weight: Tensor, bias: Tensor | None, *, stride: tu
     positive(groups, "groups")
     spatial = spatial_rank(x, weight, stride)
     check_windows(spatial, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation)
+    for extra, s, d in zip(output_padding, stride, dilation, strict=True):
+        if extra >= max(s, d):
+            raise OpError("E0420", message=f"output_padding {extra} must be smaller than stride {s} or dilation {d}")
     if x.shape is None or weight.shape is None:
         return x.with_shape(None)
     if isinstance(x.shape[1], int) and isinstance(weight.shape[0], int) and x.shape[1] != weight.shape[0]:
@@ -75,24 +96,38 @@ def conv_transpose(x: Tensor, weight: Tensor, bias: Tensor | None, *, stride: tu
         if isinstance(grown, int) and grown < 1:
             raise OpError("E0473", dim=len(sizes) + 2, x=shape_text(x.shape), kernel=shape_text(weight.shape[2:]))
         sizes.append(grown)
-    return x.with_shape((x.shape[0], sizes_of.multiply(weight.shape[1], groups), *sizes))
+    channels = sizes_of.multiply(weight.shape[1], groups)
+    check_bias(bias, channels)
+    return x.with_shape((x.shape[0], channels, *sizes))
+
+
+def check_result_gradient(g: TensorType, result: TensorType) -> None:
+    """OpError unless g has the result's dtype, batch and channels, and no more places than it.
+
+    Fewer are taken (the last ones then give nothing): what a transposed convolution with output padding needs.
+    """
+    same_dtype(g=g, x=result)
+    if g.shape is None or result.shape is None:
+        return
+    rank_is(g, "g", len(result.shape))
+    for index, (a, b) in enumerate(zip(g.shape, result.shape, strict=True)):
+        if index < 2 or (isinstance(a, int) and isinstance(b, int) and a > b):
+            same_size(a, b, f"size {index} of g {shape_text(g.shape)} and of the result {shape_text(result.shape)}")
 
 
 @op(no_gradient="second derivatives of convolutions are not needed by any model seen")
 def convolution_input_gradient(g: Tensor, weight: Tensor, x: Tensor, *, stride: tuple[int, ...], padding: tuple[int, ...],
                                dilation: tuple[int, ...], groups: int = 1) -> Tensor:
-    """The gradient of `convolution` to x; of x only the shape is used."""
-    check_windows(len(stride), stride=stride, padding=padding, dilation=dilation)
-    positive(groups, "groups")
+    """The gradient of `convolution` to x; of x only the shape is used. g may lack places at the ends."""
+    check_result_gradient(g, convolution_type(x, weight, None, stride, padding, dilation, groups))
     return x
 
 
 @op(no_gradient="second derivatives of convolutions are not needed by any model seen")
 def convolution_weight_gradient(g: Tensor, x: Tensor, weight: Tensor, *, stride: tuple[int, ...], padding: tuple[int, ...],
                                 dilation: tuple[int, ...], groups: int = 1) -> Tensor:
-    """The gradient of `convolution` to its weight; of the weight only the shape is used."""
-    check_windows(len(stride), stride=stride, padding=padding, dilation=dilation)
-    positive(groups, "groups")
+    """The gradient of `convolution` to its weight; of the weight only the shape is used. g may lack places at the ends."""
+    check_result_gradient(g, convolution_type(x, weight, None, stride, padding, dilation, groups))
     return weight
 
 
@@ -109,8 +144,15 @@ def _(g: Any, y: Any, x: Any, weight: Any, bias: Any, **attributes: Any) -> Any:
 @conv_transpose.gradient
 def _(g: Any, y: Any, x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, output_padding: Any, dilation: Any,
       groups: int) -> Any:
+    from scriptc.ir.ops.shape import size
+    from scriptc.ir.ops.views import slice_
+
     shared = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     # The transposed convolution is the input gradient of a convolution: its own gradients are that convolution's
     # forward, and its weight gradient with the roles of x and g exchanged.
-    return (convolution(g, weight, None, **shared), convolution_weight_gradient(x, g, weight, **shared),
+    dx = convolution(g, weight, None, **shared)
+    for dim, (extra, step) in enumerate(zip(output_padding, stride, strict=True), 2):
+        if extra >= step:   # g has room for windows that no element of x was spread over
+            dx = slice_(dx, 0, size(x, dim=dim), 1, dim=dim)
+    return (dx, convolution_weight_gradient(x, g, weight, **shared),
             None if bias is None else bias_gradient(g))

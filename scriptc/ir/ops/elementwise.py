@@ -4,7 +4,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from scriptc.ir.registry import Elementwise, OpError, Tensor, elementwise, nondifferentiable, op
+from scriptc.ir.registry import Elementwise, OpError, Tensor, constant, elementwise, nondifferentiable, op
 from scriptc.ir.registry import broadcast as broadcast_shapes
 from scriptc.ir.types import BOOL_CATEGORY, DType, TensorType, Type, bool_, category_of
 
@@ -23,7 +23,7 @@ def abs_(x: E) -> E:
 
 @elementwise(primitive=True)
 def sign(x: E) -> E:
-    """-1, 0 or 1; nan for nan."""
+    """-1, 0 or 1; 0 for nan, as in torch."""
 
 
 @elementwise(primitive=True, accepts="floating")
@@ -169,6 +169,12 @@ def reciprocal(x: E) -> Any:
 def square(x: E) -> Any:
     """x * x"""
     return x * x
+
+
+@elementwise
+def detach(x: E) -> Any:
+    """x, through which no gradient flows (torch.Tensor.detach)."""
+    return x
 
 
 @elementwise(primitive=True, result="bool")
@@ -470,7 +476,8 @@ def _(g: Any, y: Any, x: Any, *, dtype: DType) -> Any:
     return g.cast(x.dtype) if x.dtype.category > BOOL_CATEGORY + 1 else None
 
 
-nondifferentiable("it is constant almost everywhere", sign, floor, ceil, round_, trunc, floor_divide)
+constant("it is what stops gradients", detach)
+constant("it is constant almost everywhere", sign, floor, ceil, round_, trunc, floor_divide)
 nondifferentiable("its result is bool", logical_not, isnan, isinf, isfinite, eq, ne, lt, le, gt, ge, logical_and, logical_or,
                   logical_xor)
 nondifferentiable("its operands are integers", bitwise_not, bitwise_and, bitwise_or, bitwise_xor, shift_left, shift_right)

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from scriptc.ir.dims import Dim
+from scriptc.ir.ops.views import position_in, replaced, zero_for, zeros_for
 from scriptc.ir.registry import (
     Elementwise,
     OpError,
@@ -14,6 +15,8 @@ from scriptc.ir.registry import (
     op,
     rank_is,
     same_dtype,
+    same_size,
+    shape_text,
 )
 from scriptc.ir.types import BOOL_CATEGORY, INT_CATEGORY, Shape, TensorType, bool_, int64
 
@@ -26,25 +29,37 @@ def index_tensor(x: TensorType, name: str = "index") -> None:
         raise OpError("E0414", operand=name, found=x.dtype)
 
 
+def inside(name: str, small: TensorType, other: str, large: TensorType, but: int | None = None) -> None:
+    """OpError unless the ranks are equal (E0415) and no known size but that of one dimension is larger (E0417)."""
+    if small.shape is None or large.shape is None:
+        return
+    if max(len(small.shape), 1) != max(len(large.shape), 1):
+        rank_is(small, name, len(large.shape))
+    for position, (a, b) in enumerate(zip(small.shape, large.shape, strict=False)):
+        if position != but and isinstance(a, int) and isinstance(b, int) and a > b:
+            raise OpError("E0417", what=f"{name} reaches beyond {other} in dimension {position}", left=a, right=b)
+
+
 @op
 def gather(x: Tensor, index: Tensor, *, dim: int) -> Tensor:
     """out[i][j][k] = x[index[i][j][k]][j][k] for dim 0 (torch.gather). IndexError out of range."""
-    axis(dim, x)
+    position = axis(dim, x)
     index_tensor(index)
-    if x.rank is not None and index.rank is not None and x.rank != index.rank:
-        rank_is(index, "index", x.rank)
+    inside("index", index, "x", x, but=position)
     return x.with_shape(index.shape)
 
 
 @op
 def scatter(x: Tensor, index: Tensor, source: Elementwise, *, dim: int, reduce: str = "none") -> Tensor:
     """x with source written at index along `dim` (torch.scatter); reduce: none, add, multiply, amax, amin."""
-    axis(dim, x)
+    position = axis(dim, x)
     index_tensor(index)
     if reduce not in REDUCTIONS:
         raise OpError("E0420", message=f"scatter: reduce is {reduce!r}, expected one of {', '.join(REDUCTIONS)}")
+    inside("index", index, "x", x, but=position)
     if isinstance(source, TensorType):
         same_dtype(x=x, source=source)
+        inside("index", index, "source", source)
     return x
 
 
@@ -63,9 +78,16 @@ def index_select(x: Tensor, index: Tensor, *, dim: int) -> Tensor:
 @op
 def index_add(x: Tensor, index: Tensor, source: Tensor, *, dim: int, alpha: float = 1.0) -> Tensor:
     """x with alpha * source added to the slices at `index` along `dim`."""
-    axis(dim, x)
+    position = position_in(x, dim)
     index_tensor(index)
+    rank_is(index, "index", 0, 1)
     same_dtype(x=x, source=source)
+    if x.rank is not None:
+        rank_is(source, "source", x.rank)
+    if x.shape is not None and source.shape is not None and index.shape is not None:
+        expected = replaced(x.shape, position, index.shape[0] if index.shape else 1)
+        for a, b in zip(source.shape, expected, strict=True):
+            same_size(a, b, f"source {shape_text(source.shape)} and {shape_text(expected)}")
     return x
 
 
@@ -179,7 +201,7 @@ def _none(count: int) -> tuple[None, ...]:
 
 @gather.gradient
 def _(g: Any, y: Any, x: Any, index: Any, *, dim: int) -> Any:
-    return scatter(x * 0.0, index, g, dim=dim, reduce="add"), None
+    return scatter(zeros_for(x), index, g, dim=dim, reduce="add"), None
 
 
 @scatter.gradient
@@ -187,14 +209,14 @@ def _(g: Any, y: Any, x: Any, index: Any, source: Any, *, dim: int, reduce: str)
     if reduce == "add":
         return g, None, (gather(g, index, dim=dim) if isinstance(getattr(source, "type", None), TensorType) else None)
     if reduce != "none":
-        raise OpError("E0420", message=f"scatter with reduce={reduce!r} has no gradient")
+        raise ValueError(f"reduce is {reduce!r}")
     kept = scatter(g, index, 0.0, dim=dim, reduce="none")
     return kept, None, (gather(g, index, dim=dim) if isinstance(getattr(source, "type", None), TensorType) else None)
 
 
 @index_select.gradient
 def _(g: Any, y: Any, x: Any, index: Any, *, dim: int) -> Any:
-    return index_add(x * 0.0, index, g, dim=dim), None
+    return index_add(zeros_for(x), index, g, dim=dim), None
 
 
 @index_add.gradient
@@ -204,19 +226,23 @@ def _(g: Any, y: Any, x: Any, index: Any, source: Any, *, dim: int, alpha: float
 
 @index.gradient
 def _(g: Any, y: Any, x: Any, *indices: Any) -> Any:
-    return (index_put(x * 0.0, g, *indices, accumulate=True), *_none(len(indices)))
+    return (index_put(zeros_for(x), g, *indices, accumulate=True), *_none(len(indices)))
 
 
 @index_put.gradient
 def _(g: Any, y: Any, x: Any, value: Any, *indices: Any, accumulate: bool) -> Any:
     picked = index(g, *indices)
-    kept = g if accumulate else index_put(g, value * 0.0, *indices, accumulate=False)
+    kept = g if accumulate else index_put(g, zero_for(g), *indices, accumulate=False)
     return (kept, picked, *_none(len(indices)))
 
 
 @masked_select.gradient
 def _(g: Any, y: Any, x: Any, mask: Any) -> Any:
-    return index_put(x * 0.0, g, mask, accumulate=True), None
+    from scriptc.ir.ops.shape import expand_as
+
+    # x and mask may broadcast each other; the driver sums what was spread.
+    whole = zeros_for(x) + mask.cast(x.dtype) * 0.0
+    return index_put(whole, g, expand_as(mask, whole), accumulate=True), None
 
 
 @embedding.gradient
@@ -234,7 +260,7 @@ def embedding_gradient(g: Tensor, weight: Tensor, index: Tensor, *, padding_idx:
 def _(g: Any, y: Any, x: Any, index: Any) -> Any:
     from scriptc.ir.ops.shape import numel, reshape, reshape_as
 
-    flat = reshape(x * 0.0, numel(x))
+    flat = reshape(zeros_for(x), numel(x))
     return reshape_as(index_add(flat, reshape(index, -1), reshape(g, -1), dim=0), x), None
 
 

@@ -1,10 +1,12 @@
-"""Matrix products."""
+"""Matrix products, and distances between points."""
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from scriptc.ir.dims import Dim
-from scriptc.ir.ops.shape import reshape_as, sum_to
+from scriptc.ir.ops.elementwise import abs_, eq, masked_fill, sign
+from scriptc.ir.ops.shape import expand_as, reshape, reshape_as, size, sum_to
 from scriptc.ir.registry import OpError, Tensor, broadcast, op, rank_is, same_dtype, same_size, shape_text
 
 
@@ -115,8 +117,6 @@ def _(g: Any, y: Any, a: Any, b: Any) -> Any:
 
 @linear.gradient
 def _(g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
-    from scriptc.ir.ops.shape import reshape, size
-
     if weight.rank == 1:
         return g.unsqueeze(-1) * weight, sum_to(g.unsqueeze(-1) * x, weight), None if bias is None else sum_to(g, bias)
     dx = matmul(g, weight)
@@ -130,26 +130,38 @@ def _(g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
 @einsum.gradient
 def _(g: Any, y: Any, *xs: Any, equation: str) -> Any:
     inputs, output = parse_equation(equation, [x.rank for x in xs])
+    if "." not in output and "." in "".join(inputs):
+        raise ValueError(f"{equation!r} sums over its ellipsis")
     gradients = []
     for index, x in enumerate(xs):
+        wanted = inputs[index]
+        letters = wanted.replace(".", "")
+        if len(set(letters)) != len(letters):
+            raise ValueError(f"{equation!r} takes a diagonal")
         others = [o for i, o in enumerate(xs) if i != index]
         subscripts = [s for i, s in enumerate(inputs) if i != index]
         have = set(output).union(*map(set, subscripts))
-        if any(c.isalpha() and c not in have for c in inputs[index]) or len(set(inputs[index].replace(".", ""))) != len(
-                inputs[index].replace(".", "")):
-            raise OpError("E0420", message=f"einsum {equation!r} has no gradient: a subscript is summed or repeated within one operand")
-        back = einsum(g, *others, equation=",".join([output, *subscripts]) + "->" + inputs[index])
-        gradients.append(sum_to(back, x))
+        # A subscript that only this operand has was summed: its gradient is the same all along that dimension.
+        found = "".join(c for c in wanted if c in have)
+        back = einsum(g, *others, equation=",".join([output, *subscripts]) + "->" + found)
+        before, _, after = wanted.partition("...")
+        for place, letter in enumerate(before):
+            back = back if letter in have else back.unsqueeze(place)
+        for place, letter in enumerate(reversed(after)):
+            back = back if letter in have else back.unsqueeze(-1 - place)
+        gradients.append(sum_to(back, x) if found == wanted else expand_as(sum_to(back, back if x.shape is None else back), x))
     return tuple(gradients)
 
 
 @cdist.gradient
 def _(g: Any, y: Any, a: Any, b: Any, *, p: float) -> Any:
-    from scriptc.ir.ops.elementwise import eq, masked_fill
-
-    if p != 2.0:
-        raise OpError("E0420", message="cdist has a gradient for p=2 only")
-    weight = masked_fill(g / y, eq(y, 0.0), 0.0)
     difference = a.unsqueeze(-2) - b.unsqueeze(-3)
-    spread = weight.unsqueeze(-1) * difference
+    if p == 1.0:
+        spread = g.unsqueeze(-1) * sign(difference)
+    elif 1.0 < p < math.inf:
+        # d y / d difference = sign(difference) * (|difference| / y) ** (p - 1), and 0 where the points are the same.
+        apart = masked_fill(y, eq(y, 0.0), 1.0).unsqueeze(-1)
+        spread = g.unsqueeze(-1) * sign(difference) * (abs_(difference) / apart) ** (p - 1.0)
+    else:
+        raise ValueError(f"p is {p}")
     return spread.sum(-2), -spread.sum(-3)

@@ -3,19 +3,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from scriptc.ir.registry import OpError, Tensor, floating, in_range, op, shape_text
-from scriptc.ir.types import FLOAT_CATEGORY, INT_CATEGORY, Shape, TensorType
+from scriptc.ir.ops.normalization import log_softmax
+from scriptc.ir.ops.shape import numel, size
+from scriptc.ir.registry import OpError, Tensor, floating, in_range, integral, op, same_dtype, same_type, shape_text
+from scriptc.ir.types import FLOAT_CATEGORY, INT_CATEGORY, TensorType
 
 REDUCTIONS = ("none", "mean", "sum")
 
 
-def class_loss(x: TensorType, target: TensorType, reduction: str) -> Shape | None:
-    """The loss's shape for scores x [N, C, *] (or [C]) and a target of classes or of probabilities."""
+def class_loss(x: TensorType, target: TensorType, weight: TensorType | None, reduction: str) -> TensorType:
+    """The loss's type for scores x [N, C, *] (or [C]) and a target of classes or of probabilities."""
     floating(x, "x")
+    if weight is not None:
+        classes = None if not x.shape else x.shape[min(len(x.shape) - 1, 1)]
+        same_type(weight, x.with_shape((classes,)), "weight")
     if reduction not in REDUCTIONS:
         raise OpError("E0420", message=f"reduction is {reduction!r}, expected one of {', '.join(REDUCTIONS)}")
     if target.dtype.category not in (INT_CATEGORY, FLOAT_CATEGORY):
         raise OpError("E0408", op="cross_entropy", expected="integer or floating targets", found=target.dtype)
+    if target.dtype.category == FLOAT_CATEGORY:
+        same_dtype(x=x, target=target)
     if x.shape is not None and target.shape is not None:
         if not x.shape:
             raise OpError("E0493", x=shape_text(x.shape), target=shape_text(target.shape))
@@ -24,10 +31,10 @@ def class_loss(x: TensorType, target: TensorType, reduction: str) -> Shape | Non
                 isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(expected, target.shape, strict=True)):
             raise OpError("E0493", x=shape_text(x.shape), target=shape_text(target.shape))
     if reduction != "none":
-        return ()
+        return x.with_shape(())
     if x.shape is None:
-        return None
-    return (*x.shape[:1], *x.shape[2:]) if len(x.shape) > 1 else ()
+        return x
+    return x.with_shape((*x.shape[:1], *x.shape[2:]) if len(x.shape) > 1 else ())
 
 
 @op
@@ -36,37 +43,56 @@ def cross_entropy(x: Tensor, target: Tensor, weight: Tensor | None, *, ignore_in
     """-log_softmax(x)[target] over classes (torch cross_entropy): x [N, C, *] or [C].
 
     target: int classes, ignore_index left out, or floating class probabilities of x's shape; weight [C] per class.
-    The mean divides by the sum of the weights of the classes taken (for probabilities: by N).
+    The mean divides by the sum of the weights of the classes taken (for probabilities: by the number of rows).
     """
     in_range(label_smoothing, 0.0, 1.0, "label_smoothing")
-    return x.with_shape(class_loss(x, target, reduction))
+    return class_loss(x, target, weight, reduction)
 
 
 @op(no_gradient="second derivatives of the loss kernel are not needed by any model seen")
 def cross_entropy_gradient(g: Tensor, x: Tensor, target: Tensor, weight: Tensor | None, *, ignore_index: int = -100,
                            label_smoothing: float = 0.0, reduction: str = "mean") -> Tensor:
     """The gradient of `cross_entropy` to x."""
-    class_loss(x, target, reduction)
+    in_range(label_smoothing, 0.0, 1.0, "label_smoothing")
+    same_type(g, class_loss(x, target, weight, reduction), "g")
     return x
 
 
 @op
 def nll_loss(x: Tensor, target: Tensor, weight: Tensor | None, *, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
     """-x[target] of log-probabilities x [N, C, *] or [C] (torch nll_loss)."""
-    return x.with_shape(class_loss(x, target, reduction))
+    integral(target, "target")
+    return class_loss(x, target, weight, reduction)
 
 
 @op(no_gradient="the loss is linear in x")
 def nll_loss_gradient(g: Tensor, x: Tensor, target: Tensor, weight: Tensor | None, *, ignore_index: int = -100,
                       reduction: str = "mean") -> Tensor:
     """The gradient of `nll_loss` to x."""
-    class_loss(x, target, reduction)
+    integral(target, "target")
+    same_type(g, class_loss(x, target, weight, reduction), "g")
     return x
 
 
 @cross_entropy.gradient
 def _(g: Any, y: Any, x: Any, target: Any, weight: Any, **attributes: Any) -> Any:
-    return cross_entropy_gradient(g, x, target, weight, **attributes), None, None
+    dx = cross_entropy_gradient(g, x, target, weight, **attributes)
+    return dx, probability_gradient(g, x, target, weight, **attributes) if target.dtype.is_floating_point else None, None
+
+
+def probability_gradient(g: Any, x: Any, target: Any, weight: Any, *, ignore_index: int, label_smoothing: float, reduction: str) -> Any:
+    """The gradient of `cross_entropy` to a target of class probabilities (a teacher that learns too): -log_softmax(x)."""
+    dim = min(x.rank - 1, 1)
+    factor = (label_smoothing - 1.0) * g
+    if reduction == "none":
+        factor = factor.unsqueeze(dim)
+    elif reduction == "mean":
+        factor = factor * size(x, dim=dim) / numel(x)   # the mean is over rows, each of them all classes long
+    if weight is not None:
+        for _ in range(x.rank - dim - 1):
+            weight = weight.unsqueeze(-1)
+        factor = factor * weight
+    return log_softmax(x, dim=dim) * factor
 
 
 @nll_loss.gradient

@@ -82,7 +82,8 @@ def batch_norm(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias
 def batch_norm_train(x: Tensor, weight: Tensor | None, bias: Tensor | None, *, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """(batch_norm by the batch's own statistics, its mean [C], its biased variance [C]) (Ioffe and Szegedy 2015).
 
-    ValueError when there is only one value per channel.
+    ValueError when there is only one value per channel. Gradients flow through the first result only: the statistics are
+    what running averages are made of.
     """
     per_channel(x, weight=weight, bias=bias)
     channels = None if x.shape is None else x.shape[1]

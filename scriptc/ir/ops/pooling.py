@@ -6,21 +6,21 @@ from typing import Any
 from scriptc.ir import dims as sizes_of
 from scriptc.ir.dims import Dim
 from scriptc.ir.ops.convolution import check_windows
-from scriptc.ir.registry import Int, OpError, Tensor, op, rank_is, shape_text
-from scriptc.ir.types import Shape, TensorType, int64
+from scriptc.ir.registry import Int, OpError, Tensor, floating, op, rank_is, same_type, shape_text
+from scriptc.ir.types import FLOAT_CATEGORY, INT_CATEGORY, Shape, TensorType, int64
 
 
 def pooled(size: Dim, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> Dim:
-    """The number of windows; with ceil_mode the last one may reach past the end but must start inside."""
+    """The number of windows; with ceil_mode the last one may reach past the end but must start inside.
+
+    "Inside" is torch's: in the input or its left padding. Rounding up is adding stride - 1; a window that starts at
+    size + padding or later is one too many, so of the two bounds on the last start the smaller one counts.
+    """
     reach = dilation * (kernel - 1) + 1
-    span = sizes_of.add(size, 2 * padding - reach)
-    if not ceil_mode:
-        return sizes_of.add(sizes_of.floor_divide(span, stride), 1)
-    count = sizes_of.add(sizes_of.floor_divide(sizes_of.add(span, stride - 1), stride), 1)
-    if isinstance(count, int) and isinstance(size, int):
-        return count - 1 if (count - 1) * stride >= size + padding else count
-    # The window that only touches padding is dropped; without padding and with stride <= kernel there is none.
-    return count if padding == 0 and stride <= reach else None
+    last = 2 * padding - reach
+    if ceil_mode:
+        last = min(last + stride - 1, padding - 1)
+    return sizes_of.add(sizes_of.floor_divide(sizes_of.add(size, last), stride), 1)
 
 
 def pooled_shape(x: TensorType, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...],
@@ -42,18 +42,35 @@ def pooled_shape(x: TensorType, kernel: tuple[int, ...], stride: tuple[int, ...]
     return (*x.shape[:-spatial], *sizes)
 
 
+def max_pooled(x: TensorType, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...],
+               dilation: tuple[int, ...], ceil_mode: bool) -> Shape | None:
+    """`pooled_shape` for elements that have a maximum. OpError E0408 for bool and complex ones."""
+    if x.dtype.category not in (INT_CATEGORY, FLOAT_CATEGORY):
+        raise OpError("E0408", op="max_pool", expected="integer or floating", found=x.dtype)
+    return pooled_shape(x, kernel, stride, padding, dilation, ceil_mode)
+
+
+def avg_pooled(x: TensorType, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...], ceil_mode: bool,
+               divisor_override: int | None) -> TensorType:
+    """The type of `avg_pool`."""
+    floating(x, "x")
+    if divisor_override == 0:
+        raise OpError("E0420", message="avg_pool: divisor_override must not be 0")
+    return x.with_shape(pooled_shape(x, kernel, stride, padding, (1,) * len(kernel), ceil_mode))
+
+
 @op
 def max_pool(x: Tensor, *, kernel_size: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...],
              dilation: tuple[int, ...], ceil_mode: bool = False) -> Tensor:
     """The largest element of each window of the last dimensions; padding never wins; nan does (torch max_pool1d..3d)."""
-    return x.with_shape(pooled_shape(x, kernel_size, stride, padding, dilation, ceil_mode))
+    return x.with_shape(max_pooled(x, kernel_size, stride, padding, dilation, ceil_mode))
 
 
 @op
 def max_pool_with_indices(x: Tensor, *, kernel_size: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...],
                           dilation: tuple[int, ...], ceil_mode: bool = False) -> tuple[Tensor, Tensor]:
     """(max_pool, int64 position of each maximum in its flattened plane)."""
-    shape = pooled_shape(x, kernel_size, stride, padding, dilation, ceil_mode)
+    shape = max_pooled(x, kernel_size, stride, padding, dilation, ceil_mode)
     return x.with_shape(shape), TensorType(int64, shape)
 
 
@@ -61,7 +78,7 @@ def max_pool_with_indices(x: Tensor, *, kernel_size: tuple[int, ...], stride: tu
 def max_pool_gradient(g: Tensor, x: Tensor, *, kernel_size: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...],
                       dilation: tuple[int, ...], ceil_mode: bool = False) -> Tensor:
     """The gradient of `max_pool` to x: to the first maximum of each window."""
-    pooled_shape(x, kernel_size, stride, padding, dilation, ceil_mode)
+    same_type(g, x.with_shape(max_pooled(x, kernel_size, stride, padding, dilation, ceil_mode)), "g")
     return x
 
 
@@ -69,16 +86,14 @@ def max_pool_gradient(g: Tensor, x: Tensor, *, kernel_size: tuple[int, ...], str
 def avg_pool(x: Tensor, *, kernel_size: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...],
              ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None) -> Tensor:
     """The mean of each window of the last dimensions (torch avg_pool1d..3d)."""
-    if divisor_override == 0:
-        raise OpError("E0420", message="avg_pool: divisor_override must not be 0")
-    return x.with_shape(pooled_shape(x, kernel_size, stride, padding, (1,) * len(kernel_size), ceil_mode))
+    return avg_pooled(x, kernel_size, stride, padding, ceil_mode, divisor_override)
 
 
 @op(no_gradient="second derivatives of pooling are not needed by any model seen")
 def avg_pool_gradient(g: Tensor, x: Tensor, *, kernel_size: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...],
                       ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None) -> Tensor:
     """The gradient of `avg_pool` to x; of x only the shape is used."""
-    pooled_shape(x, kernel_size, stride, padding, (1,) * len(kernel_size), ceil_mode)
+    same_type(g, avg_pooled(x, kernel_size, stride, padding, ceil_mode, divisor_override), "g")
     return x
 
 
@@ -96,6 +111,7 @@ def adapted(x: TensorType, sizes: tuple[Any, ...]) -> Shape | None:
 @op
 def adaptive_avg_pool(x: Tensor, *sizes: Int) -> Tensor:
     """Means over windows floor(i n / m) to ceil((i + 1) n / m), so that the last dimensions get `sizes`."""
+    floating(x, "x")
     return x.with_shape(adapted(x, sizes))
 
 
@@ -109,7 +125,8 @@ def adaptive_max_pool(x: Tensor, *sizes: Int) -> tuple[Tensor, Tensor]:
 @op(no_gradient="second derivatives of pooling are not needed by any model seen")
 def adaptive_avg_pool_gradient(g: Tensor, x: Tensor, *sizes: Int) -> Tensor:
     """The gradient of `adaptive_avg_pool` to x; of x only the shape is used."""
-    adapted(x, sizes)
+    floating(x, "x")
+    same_type(g, x.with_shape(adapted(x, sizes)), "g")
     return x
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from scriptc.ir.ops.creation import sizes_shape
-from scriptc.ir.registry import Int, OpError, Tensor, floating, in_range, op
+from scriptc.ir.registry import Int, OpError, Tensor, constant, floating, in_range, op
 from scriptc.ir.types import DTYPES, DType, TensorType, int64
 
 REASON = "its result depends on no tensor but the random state"
@@ -85,3 +85,6 @@ def multinomial(p: Tensor, state: Tensor, n: Int, *, replacement: bool = False) 
 @dropout.gradient
 def _(g: Any, y: Any, x: Any, state: Any, *, p: float, feature: int) -> Any:
     return g[0] * dropout_mask(x, state, p=p, feature=feature), None
+
+
+constant(REASON, bernoulli, dropout_mask)

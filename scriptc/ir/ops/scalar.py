@@ -232,12 +232,14 @@ def scalar_format(*values: AnyValue, pattern: str) -> AnyValue:
 
 
 def plain_pattern(pattern: str, count: int) -> None:
-    """OpError E0420 unless `pattern` has `count` plain fields: no names, attributes, conversions or enormous widths."""
+    """OpError E0420 unless `pattern` has plain fields for `count` values: no names, attributes, conversions, huge widths."""
     try:
         fields = [part for part in string.Formatter().parse(pattern) if part[1] is not None]
     except ValueError as error:
         raise OpError("E0420", message=f"bad pattern: {error}") from None
-    if len(fields) != count or any(name or conversion for _, name, _, conversion in fields):
+    numbered = [name for _, name, _, _ in fields if name]
+    fits = all(n.isascii() and n.isdigit() and len(n) < 6 and int(n) < count for n in numbered) if numbered else len(fields) == count
+    if not fits or (numbered and len(numbered) < len(fields)) or any(conversion for _, _, _, conversion in fields):
         raise OpError("E0420", message="a pattern has one plain field per value")
     for _, _, specification, _ in fields:
         # A hostile program must not ask for a text of a billion characters.

@@ -1,4 +1,4 @@
-"""Shape and size: views, joins, padding, and what reads or scatters through them."""
+"""Shape and size: reshaping, broadcasting, joins, padding, repetition. What reads or writes a part is in `views`."""
 from __future__ import annotations
 
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from scriptc.ir import dims as sizes_of
 from scriptc.ir.dims import Dim
 from scriptc.ir.ops.creation import sizes_shape
+from scriptc.ir.ops.views import position_in, select, slice_
 from scriptc.ir.registry import (
     Int,
     List,
@@ -21,6 +22,7 @@ from scriptc.ir.registry import (
     rank_is,
     same_dtype,
     same_size,
+    same_type,
     shape_text,
 )
 from scriptc.ir.types import (
@@ -80,12 +82,11 @@ def reshape_as(x: Tensor, like: Tensor) -> Tensor:
 def permute(x: Tensor, *, dims: tuple[int, ...]) -> Tensor:
     """Dimension i of the result is dimension dims[i] of x."""
     if x.shape is None:
-        if sorted(d % len(dims) for d in dims) != list(range(len(dims))):
-            raise OpError("E0412", dims=dims)
-        return x.with_shape((None,) * len(dims))
-    order = axes(dims, x)
-    if len(order) != len(x.shape):
+        x = x.with_shape((None,) * len(dims))
+    assert x.shape is not None
+    if len(dims) != len(x.shape):
         raise OpError("E0452", dims=dims, rank=len(x.shape))
+    order = axes(dims, x) if dims else ()
     return x.with_shape(tuple(x.shape[d] for d in order))
 
 
@@ -103,7 +104,8 @@ def expand(x: Tensor, *sizes: Int) -> Tensor:
         new = old if size.value == -1 else size.value
         if isinstance(old, int) and isinstance(new, int) and old not in (1, new):
             raise OpError("E0453", shape=shape_text(x.shape), sizes=shape_text(tuple(s.value for s in sizes)))
-        result.append(old if new is None and old != 1 else new)
+        # Beside an unknown size, only a number other than 1 is kept: a named size may be 1 in one call, and grow.
+        result.append(old if new is None and isinstance(old, int) and old != 1 else new)
     return x.with_shape(tuple(result))
 
 
@@ -123,12 +125,10 @@ def sum_to(x: Tensor, like: Tensor) -> Tensor:
 
 @op
 def squeeze(x: Tensor, *, dims: tuple[int, ...]) -> Tensor:
-    """x without those of `dims` that have size 1."""
-    if x.shape is None:
-        return x
+    """x without those of `dims` that have size 1; of unknown rank where one of them may or may not be 1."""
     chosen = axes(dims, x)
-    if any(x.shape[d] is None or not isinstance(x.shape[d], int) for d in chosen if x.shape):
-        raise OpError("E0454", shape=shape_text(x.shape), dims=dims)
+    if x.shape is None or any(not isinstance(x.shape[d], int) for d in chosen if x.shape):
+        return x.with_shape(None)
     return x.with_shape(tuple(s for i, s in enumerate(x.shape) if i not in chosen or s != 1))
 
 
@@ -142,50 +142,6 @@ def unsqueeze(x: Tensor, *, dim: int) -> Tensor:
         raise OpError("E0411", what="dim", dim=dim, rank=len(x.shape))
     position = dim % rank
     return x.with_shape((*x.shape[:position], 1, *x.shape[position:]))
-
-
-def sliced(size: Dim, start: Dim, stop: Dim, step: Dim) -> Dim:
-    """The number of elements of [start:stop:step] of a dimension, as far as it can be known."""
-    if step is not None and isinstance(step, int) and step < 1:
-        raise OpError("E0418", what="step", minimum=1, found=step)
-    if isinstance(size, int) and isinstance(start, int) and isinstance(stop, int) and isinstance(step, int):
-        return len(range(*slice(start, stop, step).indices(size)))
-    if start == 0 and isinstance(stop, int) and stop >= 2**62 and step == 1:
-        return size
-    if start == 0 and step == 1 and stop == size:
-        return size
-    if isinstance(start, int) and start < 0 and isinstance(stop, int) and stop >= 2**62 and step == 1 and isinstance(size, int):
-        return min(-start, size)
-    if step == 1 and start is not None and stop is not None and not isinstance(start, int) and isinstance(size, int):
-        # x[i:i + k]: the usual window, k long where it fits; only a constant difference can be said.
-        return None
-    return None
-
-
-@op
-def slice_(x: Tensor, start: Int, stop: Int, step: Int, *, dim: int) -> Tensor:
-    """x[start:stop:step] along `dim`, with Python's clamping; step >= 1."""
-    position = axis(dim, x)
-    if x.shape is None:
-        return x
-    if not x.shape:
-        raise OpError("E0411", what="dim", dim=dim, rank=0)
-    size = sliced(x.shape[position], start.value, stop.value, step.value)
-    return x.with_shape((*x.shape[:position], size, *x.shape[position + 1:]))
-
-
-@op
-def select(x: Tensor, index: Int, *, dim: int) -> Tensor:
-    """x[index] along `dim`, which disappears; a negative index counts from the end. IndexError out of range."""
-    position = axis(dim, x)
-    if x.shape is None:
-        return x
-    if not x.shape:
-        raise OpError("E0411", what="dim", dim=dim, rank=0)
-    size = x.shape[position]
-    if isinstance(size, int) and isinstance(index.value, int) and not -size <= index.value < size:
-        raise OpError("E0455", index=index.value, dim=position, size=size)
-    return x.with_shape((*x.shape[:position], *x.shape[position + 1:]))
 
 
 def joined(tensors: tuple[TensorType, ...], dim: int) -> TensorType:
@@ -283,6 +239,11 @@ def pad(x: Tensor, value: Scalar, *amounts: Int, mode: str = "constant") -> Tens
 
     `mode`: constant (with `value`), reflect, replicate, circular.
     """
+    return padded(x, amounts, mode)
+
+
+def padded(x: TensorType, amounts: tuple[IntType, ...], mode: str) -> TensorType:
+    """The type of x after padding. OpErrors E0457 to E0460 for what does not fit."""
     if mode not in MODES:
         raise OpError("E0457", mode=mode, known=", ".join(MODES))
     if len(amounts) % 2 or (x.rank is not None and len(amounts) > 2 * x.rank):
@@ -291,14 +252,17 @@ def pad(x: Tensor, value: Scalar, *amounts: Int, mode: str = "constant") -> Tens
         return x
     shape = list(x.shape)
     for index in range(len(amounts) // 2):
-        grown = sizes_of.add(shape[-1 - index], sizes_of.add(amounts[2 * index].value, amounts[2 * index + 1].value))
+        around = (amounts[2 * index].value, amounts[2 * index + 1].value)
+        before = shape[-1 - index]
+        grown = sizes_of.add(before, sizes_of.add(*around))
         if isinstance(grown, int) and grown < 0:
             raise OpError("E0459", dim=len(shape) - 1 - index, size=grown)
-        before = shape[-1 - index]
-        if mode == "reflect" and isinstance(before, int):
-            for amount in (amounts[2 * index].value, amounts[2 * index + 1].value):
-                if isinstance(amount, int) and amount >= before:
-                    raise OpError("E0460", amount=amount, size=before)
+        # Reflection leaves out the edge itself; a circle is walked at most once.
+        room = {"reflect": -1, "circular": 0}.get(mode)
+        if room is not None and isinstance(before, int):
+            for amount in around:
+                if isinstance(amount, int) and amount > before + room:
+                    raise OpError("E0460", mode=mode, amount=amount, size=before)
         shape[-1 - index] = grown
     return x.with_shape(tuple(shape))
 
@@ -336,73 +300,26 @@ def repeat(x: Tensor, *repeats: Int) -> Tensor:
 @op
 def repeat_interleave(x: Tensor, repeats: Int, *, dim: int) -> Tensor:
     """Each slice along `dim` repeated `repeats` times in a row."""
-    position = axis(dim, x)
+    sizes_shape((repeats,))
+    position = position_in(x, dim)
     if x.shape is None:
         return x
     return x.with_shape(tuple(sizes_of.multiply(s, repeats.value) if i == position else s for i, s in enumerate(x.shape)))
 
 
-@op
-def diagonal(x: Tensor, *, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """The diagonal of dimensions dim1 and dim2, as a new last dimension."""
-    if x.shape is None:
-        return x
-    first, second = axes((dim1, dim2), x)
-    rows, columns = x.shape[first], x.shape[second]
-    length: Dim = None
-    if isinstance(rows, int) and isinstance(columns, int):
-        length = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
-    elif rows == columns and offset == 0:
-        length = rows
-    return x.with_shape((*(s for i, s in enumerate(x.shape) if i not in (first, second)), length))
-
-
-@op
-def unfold(x: Tensor, *, dim: int, size: int, step: int) -> Tensor:
-    """All windows of `size` elements along `dim`, `step` apart, as a new last dimension (torch.Tensor.unfold)."""
-    positive((size, step), "size and step")
-    position = axis(dim, x)
-    if x.shape is None:
-        return x
-    old = x.shape[position]
-    if isinstance(old, int) and old < size:
-        raise OpError("E0420", message=f"unfold: windows of {size} in a dimension of size {old}")
-    count = sizes_of.add(sizes_of.floor_divide(sizes_of.subtract(old, size), step), 1)
-    return x.with_shape((*(count if i == position else s for i, s in enumerate(x.shape)), size))
-
-
-@op
-def slice_scatter(x: Tensor, source: Tensor, start: Int, stop: Int, step: Int, *, dim: int) -> Tensor:
-    """x with x[start:stop:step] along `dim` replaced by `source`."""
-    axis(dim, x)
-    same_dtype(x=x, source=source)
-    return x
-
-
-@op
-def select_scatter(x: Tensor, source: Tensor, index: Int, *, dim: int) -> Tensor:
-    """x with x[index] along `dim` replaced by `source`."""
-    axis(dim, x)
-    same_dtype(x=x, source=source)
-    return x
-
-
-@op
-def diagonal_scatter(x: Tensor, source: Tensor, *, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """x with its diagonal replaced by `source`."""
-    axes((dim1, dim2), x)
-    same_dtype(x=x, source=source)
-    return x
+def has_planes(x: TensorType, factor: int) -> None:
+    """OpErrors E0418, E0415 unless the factor is at least 1 and x has channels, rows and columns."""
+    positive(factor, "factor")
+    if x.rank is not None and x.rank < 3:
+        rank_is(x, "x", 3, 4)
 
 
 @op
 def pixel_shuffle(x: Tensor, *, factor: int) -> Tensor:
     """[..., C*r*r, H, W] to [..., C, H*r, W*r] (Shi et al. 2016)."""
-    positive(factor, "factor")
+    has_planes(x, factor)
     if x.shape is None:
         return x
-    if len(x.shape) < 3:
-        rank_is(x, "x", 3, 4)
     *lead, c, h, w = x.shape
     if isinstance(c, int) and c % (factor * factor):
         raise OpError("E0420", message=f"pixel_shuffle: {c} channels are no multiple of {factor * factor}")
@@ -412,21 +329,19 @@ def pixel_shuffle(x: Tensor, *, factor: int) -> Tensor:
 @op
 def pixel_unshuffle(x: Tensor, *, factor: int) -> Tensor:
     """[..., C, H*r, W*r] to [..., C*r*r, H, W]: the inverse of pixel_shuffle."""
-    positive(factor, "factor")
+    has_planes(x, factor)
     if x.shape is None:
         return x
-    if len(x.shape) < 3:
-        rank_is(x, "x", 3, 4)
     *lead, c, h, w = x.shape
+    if any(isinstance(s, int) and s % factor for s in (h, w)):
+        raise OpError("E0420", message=f"pixel_unshuffle: {shape_text(x.shape)} has no planes that {factor} divides")
     return x.with_shape((*lead, sizes_of.multiply(c, factor * factor), sizes_of.floor_divide(h, factor), sizes_of.floor_divide(w, factor)))
 
 
 @op
 def size(x: Tensor, *, dim: int) -> Int:
     """The size of dimension `dim`."""
-    position = axis(dim, x)
-    if x.shape == ():
-        raise OpError("E0411", what="dim", dim=dim, rank=0)
+    position = position_in(x, dim)
     return IntType(None if x.shape is None else x.shape[position])
 
 
@@ -482,39 +397,6 @@ def _(g: Any, y: Any, x: Any, *, dims: Any) -> Any:
     return permute(g, dims=tuple(inverse))
 
 
-@slice_.gradient
-def _(g: Any, y: Any, x: Any, start: Any, stop: Any, step: Any, *, dim: int) -> Any:
-    return slice_scatter(x * 0.0, g, start, stop, step, dim=dim), None, None, None
-
-
-@select.gradient
-def _(g: Any, y: Any, x: Any, index: Any, *, dim: int) -> Any:
-    return select_scatter(x * 0.0, g, index, dim=dim), None
-
-
-@diagonal.gradient
-def _(g: Any, y: Any, x: Any, *, offset: int, dim1: int, dim2: int) -> Any:
-    return diagonal_scatter(x * 0.0, g, offset=offset, dim1=dim1, dim2=dim2)
-
-
-@slice_scatter.gradient
-def _(g: Any, y: Any, x: Any, source: Any, start: Any, stop: Any, step: Any, *, dim: int) -> Any:
-    inner = slice_(g, start, stop, step, dim=dim)
-    return slice_scatter(g, inner * 0.0, start, stop, step, dim=dim), inner, None, None, None
-
-
-@select_scatter.gradient
-def _(g: Any, y: Any, x: Any, source: Any, index: Any, *, dim: int) -> Any:
-    inner = select(g, index, dim=dim)
-    return select_scatter(g, inner * 0.0, index, dim=dim), inner, None
-
-
-@diagonal_scatter.gradient
-def _(g: Any, y: Any, x: Any, source: Any, *, offset: int, dim1: int, dim2: int) -> Any:
-    inner = diagonal(g, offset=offset, dim1=dim1, dim2=dim2)
-    return diagonal_scatter(g, inner * 0.0, offset=offset, dim1=dim1, dim2=dim2), inner
-
-
 @cat.gradient
 def _(g: Any, y: Any, *xs: Any, dim: int) -> Any:
     from scriptc.ir.ops.scalar import scalar_add
@@ -549,6 +431,7 @@ def _(g: Any, y: Any, x: Any, value: Any, *amounts: Any, mode: str) -> Any:
 @op(no_gradient="second derivatives through non-constant padding are not needed by any model seen")
 def pad_gradient(g: Tensor, x: Tensor, *amounts: Int, mode: str) -> Tensor:
     """The gradient of `pad` (not constant) to x: padded places add to the elements they copied."""
+    same_type(g, padded(x, amounts, mode), "g")
     return x
 
 
@@ -583,17 +466,6 @@ pixel_shuffle.gradient(lambda g, y, x, factor: pixel_unshuffle(g, factor=factor)
 pixel_unshuffle.gradient(lambda g, y, x, factor: pixel_shuffle(g, factor=factor))
 
 
-@op(no_gradient="second derivatives of unfold are not needed by any model seen")
-def unfold_gradient(g: Tensor, x: Tensor, *, dim: int, size: int, step: int) -> Tensor:
-    """The gradient of `unfold` to x: windows add up where they overlap."""
-    return x
-
-
-@unfold.gradient
-def _(g: Any, y: Any, x: Any, *, dim: int, size: int, step: int) -> Any:
-    return unfold_gradient(g, x, dim=dim, size=size, step=step)
-
-
 @stack_list.gradient
 def _(g: Any, y: Any, xs: Any, *, dim: int) -> Any:
     return unstack_list(g, dim=dim)
@@ -609,5 +481,10 @@ def unstack_list(x: Tensor, *, dim: int) -> List:
 
 nondifferentiable("sizes carry no gradient", size, rank, numel)
 nondifferentiable("scalars carry no gradient", item)
-nondifferentiable("its parts' sizes are not kept; stack_list is", cat_list)
 
+
+@cat_list.gradient
+def _(g: Any, y: Any, xs: Any, *, dim: int) -> Any:
+    from scriptc.ir.ops.container import split_like
+
+    return split_like(g, xs, dim=dim)
