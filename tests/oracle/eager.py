@@ -41,11 +41,22 @@ def bare_package(name: str, site: str) -> None:
     sys.modules[name] = module
 
 
+def without_torchvision_binaries() -> None:
+    """Lets torchvision import without its compiled operators: it may describe them to torch, and nothing more."""
+    register = torch.library.register_fake
+
+    def register_fake(op: Any, func: Any = None, /, **options: Any) -> Any:
+        if isinstance(op, str) and op.startswith("torchvision::"):
+            return func if func is not None else lambda f: f
+        return register(op, func, **options)
+
+    torch.library.register_fake = register_fake
+
+
 def main(site: str, specification: str, out: str) -> None:
     spec = json.loads(Path(specification).read_text())
     sys.path.insert(0, site)
-    library = torch.library.Library("torchvision", "DEF")
-    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    without_torchvision_binaries()
     for name in spec.get("bare", []):
         bare_package(name, site)
     for name in spec.get("stubs", []):

@@ -103,7 +103,7 @@ def accuracy(model: Any, images: np.ndarray, labels: np.ndarray) -> float:
 
 def normalized(images: np.ndarray) -> np.ndarray:
     """What the network was trained on: 0 to 1, MNIST's mean and deviation taken out."""
-    return ((images / 255.0 - 0.1307) / 0.3081).astype(np.float32)[:, None]
+    return ((images / 255.0 - 0.1307) / 0.3081).astype(np.float32).reshape(-1, 1, 28, 28)
 
 
 def test_the_digit_network_reads_mnist_as_well_as_with_torch(site: Path) -> None:
@@ -122,7 +122,11 @@ def scanned_digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_fine_tuning_follows_torch_and_reads_another_scanner(site: Path, tmp_path: Path) -> None:
-    """81 % before, at least 97 % after; the loss curve is torch's from the same weights and batches for 50 steps."""
+    """81 % before, at least 97 % after; the loss curve is torch's from the same weights and batches for 50 steps.
+
+    The step size is one at which torch agrees with itself: at 0.01 its curves with one and with two threads part by 3e-3, because a
+    rounding error at the kink of a relu grows with every step.
+    """
     torch = pytest.importorskip("torch")
     images, labels = scanned_digits()
     images = normalized(images)
@@ -135,8 +139,8 @@ def test_fine_tuning_follows_torch_and_reads_another_scanner(site: Path, tmp_pat
     oracle = torch_digit_network(torch, site)
     model.eval()      # dropout off, so that both see the same function
     oracle.eval()
-    optimizer = scriptc.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    reference = torch.optim.SGD(oracle.parameters(), lr=0.01, momentum=0.9)
+    optimizer = scriptc.optim.SGD(model.parameters(), lr=0.003, momentum=0.9)
+    reference = torch.optim.SGD(oracle.parameters(), lr=0.003, momentum=0.9)
     rng = np.random.default_rng(1)
     batches = [b for _ in range(4) for b in np.array_split(rng.permutation(train), len(train) // 50)]
     for step, batch in enumerate(batches):
