@@ -11,10 +11,19 @@ from functools import cached_property
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """One file of source text. `name` is the path as the user wrote it, or `<library>/...` for our own."""
+    """One file of source text.
+
+    `name` is stored in archives: relative to the folder that imports are found in, so that it does not depend on where the file lies,
+    or `<library>/...` for our own. `path` is how the user reaches the file from here, where that is known; messages show it.
+    """
 
     name: str
     text: str
+    path: str = ""
+
+    @property
+    def shown(self) -> str:
+        return self.path or self.name
 
     @cached_property
     def line_starts(self) -> list[int]:
@@ -59,7 +68,7 @@ class Span:
 
     def __str__(self) -> str:
         line, column = self.source.position(self.start)
-        return f"{self.source.name}:{line}:{column}"
+        return f"{self.source.shown}:{line}:{column}"
 
     def excerpt(self) -> list[str]:
         """The source line and a line of carets under the span (up to the end of its first line)."""

@@ -39,5 +39,5 @@ def as_object(d: Diagnostic) -> dict[str, Any]:
     if d.location is not None and d.location.span is not None:
         span = d.location.span
         end_line, end_column = span.source.position(span.end)
-        place = {"file": span.source.name, "line": span.line, "column": span.column, "end_line": end_line, "end_column": end_column}
+        place = {"file": span.source.shown, "line": span.line, "column": span.column, "end_line": end_line, "end_column": end_column}
     return {"code": d.code, "message": d.message, **place, "notes": list(d.notes), "help": d.hint}

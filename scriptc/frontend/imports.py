@@ -124,19 +124,18 @@ class Importer:
     def tree(self, path: Path) -> tuple[Source, Any]:
         """A file's source and AST, parsed once."""
         if path not in self._trees:
-            self._trees[path] = self.parse(path, self.display_name(path))
+            self._trees[path] = self.parse(path, self.stored_name(path))
         return self._trees[path]
 
-    def display_name(self, path: Path) -> str:
+    def stored_name(self, path: Path) -> str:
+        """The file's name in an archive, the same wherever the file lies."""
         if LIBRARY in path.parents:
             return f"<{path.relative_to(LIBRARY).as_posix()}>"
-        try:
-            return path.relative_to(Path.cwd()).as_posix()
-        except ValueError:
-            for root in self.paths:
-                if root in path.parents:
-                    return path.relative_to(root).as_posix()
-            return path.name
+        resolved = path.resolve()
+        for root in self.paths:
+            if root.resolve() in resolved.parents:
+                return resolved.relative_to(root.resolve()).as_posix()
+        return path.name
 
     # Modules.
 

@@ -56,9 +56,17 @@ class Compiled:
     notes: list[str] = field(default_factory=list)
 
 
-def parse_file(path: Path, display: str) -> tuple[Source, Any]:
-    source = Source(display, read_source(path).text)
+def parse_file(path: Path, name: str) -> tuple[Source, Any]:
+    source = Source(name, read_source(path).text, "" if name.startswith("<") else shown_path(path))
     return source, parse_source(source)
+
+
+def shown_path(path: Path) -> str:
+    """The path from the working directory if the file lies in it, else whole."""
+    try:
+        return path.relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return path.as_posix()
 
 
 def compile_source(path: Path, *, entry: str | None = None, inputs: Sequence[str] = (), search: Sequence[Path] = (),

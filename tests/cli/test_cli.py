@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,9 @@ import pytest
 EXAMPLE = Path(__file__).parents[2] / "examples/digits/model.py"
 
 
-def scriptc(*arguments: object) -> subprocess.CompletedProcess[str]:
+def scriptc(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     code = "from scriptc_cli.main import main; main()"
-    return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, cwd=cwd)
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +27,15 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_compiling_twice_gives_identical_bytes(archive: Path, tmp_path: Path) -> None:
-    again = tmp_path / "elsewhere.pt"
-    scriptc("compile", EXAMPLE, "--entry", "DigitNet(width=4)", "--input", "images:float32[N,1,8,8]", "-o", again)
-    assert again.read_bytes() == archive.read_bytes()
+def test_compiling_elsewhere_and_later_gives_identical_bytes(archive: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "another" / "folder"
+    folder.mkdir(parents=True)
+    source = folder / EXAMPLE.name
+    source.write_bytes(EXAMPLE.read_bytes())
+    os.utime(source, (0, 0))
+    done = scriptc("compile", source.name, "--entry", "DigitNet(width=4)", "--input", "images:float32[N,1,8,8]", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert source.with_suffix(".pt").read_bytes() == archive.read_bytes()
 
 
 def test_run_writes_results(archive: Path, tmp_path: Path) -> None:

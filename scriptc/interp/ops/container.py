@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from scriptc.interp.ops.shape import cat, stack
+from scriptc.interp.ops.views import along
 from scriptc.interp.registry import reference
 
 
@@ -133,6 +135,25 @@ def list_slice_set(items: list[Any], part: list[Any], start: int, stop: int, ste
     for place, item in zip(places, part, strict=True):
         result[place] = item
     return result
+
+
+@reference
+def stack_list(xs: list[np.ndarray], *, dim: int) -> np.ndarray:
+    if not xs:
+        raise RuntimeError("stack expects a non-empty TensorList")
+    return stack(*xs, dim=dim)
+
+
+@reference
+def cat_list(xs: list[np.ndarray], *, dim: int) -> np.ndarray:
+    if not xs:
+        raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
+    return cat(*xs, dim=dim)
+
+
+@reference
+def unstack_list(x: np.ndarray, *, dim: int) -> list[np.ndarray]:
+    return [np.asarray(x[along(x, dim, i)]) for i in range(x.shape[dim])]
 
 
 @reference

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from scriptc.interp.ops.views import along
 from scriptc.interp.registry import reference, widened
 
 
@@ -75,25 +76,6 @@ def stack(*xs: np.ndarray, dim: int) -> np.ndarray:
     if any(x.shape != xs[0].shape for x in xs):
         raise RuntimeError(f"stack expects each tensor to be equal size, but got {xs[0].shape} at entry 0")
     return np.stack(xs, axis=dim)
-
-
-@reference
-def stack_list(xs: list[np.ndarray], *, dim: int) -> np.ndarray:
-    if not xs:
-        raise RuntimeError("stack expects a non-empty TensorList")
-    return stack(*xs, dim=dim)
-
-
-@reference
-def cat_list(xs: list[np.ndarray], *, dim: int) -> np.ndarray:
-    if not xs:
-        raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
-    return cat(*xs, dim=dim)
-
-
-@reference
-def unstack_list(x: np.ndarray, *, dim: int) -> list[np.ndarray]:
-    return [np.asarray(x[along(x, dim, i)]) for i in range(x.shape[dim])]
 
 
 def cropped(x: np.ndarray, amounts: tuple[int, ...]) -> tuple[np.ndarray, list[tuple[int, int]]]:

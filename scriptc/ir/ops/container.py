@@ -6,7 +6,7 @@ from typing import Any
 from scriptc.ir.ops.scalar import scalar_add, scalar_int, scalar_lt, scalar_max, scalar_min, scalar_mod, scalar_mul
 from scriptc.ir.registry import AnyValue, Bool, Int, List, OpError, Optional, Tensor, axis, nondifferentiable, op
 from scriptc.ir.type_text import parse_type
-from scriptc.ir.types import BOOL, INT, NONE, ListType, OptionalType, TupleType, Type, join
+from scriptc.ir.types import BOOL, INT, NONE, ListType, OptionalType, TensorType, TupleType, Type, join
 
 
 def parsed(text: str) -> Type:
@@ -96,6 +96,36 @@ def list_reverse(items: List) -> List:
     return items
 
 
+def element(xs: ListType) -> TensorType:
+    """The type of the tensors in a list. OpError E0405 for a list of something else."""
+    if not isinstance(xs.element, TensorType):
+        raise OpError("E0405", op="stack_list", operand="xs", expected="List[Tensor]", found=str(xs))
+    return xs.element
+
+
+@op
+def stack_list(xs: List, *, dim: int) -> Tensor:
+    """The tensors of a list, all of one shape, along a new dimension. RuntimeError for an empty list."""
+    item = element(xs)
+    if item.shape is None:
+        return item
+    rank = len(item.shape) + 1
+    if not -rank <= dim < rank:
+        raise OpError("E0411", what="dim", dim=dim, rank=rank - 1)
+    position = dim % rank
+    return item.with_shape((*item.shape[:position], None, *item.shape[position:]))
+
+
+@op
+def cat_list(xs: List, *, dim: int) -> Tensor:
+    """The tensors of a list one after another along `dim`. RuntimeError for an empty list."""
+    item = element(xs)
+    if item.shape is None:
+        return item
+    position = axis(dim, item)
+    return item.with_shape(tuple(None if i == position else s for i, s in enumerate(item.shape)))
+
+
 @op
 def tuple_new(*items: AnyValue) -> AnyValue:
     """A tuple of the items."""
@@ -160,6 +190,14 @@ def list_add(a: List, b: List) -> List:
     if not isinstance(kind, ListType):
         raise OpError("E0469", element=a.element, found=b.element)
     return kind
+
+
+@op(no_gradient="it stands for a gradient itself")
+def unstack_list(x: Tensor, *, dim: int) -> List:
+    """The slices of x along `dim` as a list: the inverse of stack_list."""
+    position = axis(dim, x)
+    shape = None if x.shape is None else tuple(s for i, s in enumerate(x.shape) if i != position)
+    return ListType(x.with_shape(shape))
 
 
 @op(no_gradient="it stands for a gradient itself")
@@ -229,6 +267,16 @@ def _(g: Any, y: Any, items: Any, index: Any, item: Any) -> Any:
     from_front = scalar_add(scalar_mul(length, negative), index)
     rest, inserted = list_pop(g, scalar_min(length, scalar_max(from_front, 0)))
     return rest, None, inserted
+
+
+@stack_list.gradient
+def _(g: Any, y: Any, xs: Any, *, dim: int) -> Any:
+    return unstack_list(g, dim=dim)
+
+
+@cat_list.gradient
+def _(g: Any, y: Any, xs: Any, *, dim: int) -> Any:
+    return split_like(g, xs, dim=dim)
 
 
 nondifferentiable("no front end makes a tuple that a gradient flows through", tuple_new, tuple_get)

@@ -261,7 +261,7 @@ def _(g: Any, y: Any, x: Any, index: Any) -> Any:
     from scriptc.ir.ops.shape import numel, reshape, reshape_as
 
     flat = reshape(zeros_for(x), numel(x))
-    return reshape_as(index_add(flat, reshape(index, -1), reshape(g, -1), dim=0), x), None
+    return reshape_as(index_put(flat, g, index, accumulate=True), x), None
 
 
 nondifferentiable("its result is integer", nonzero, searchsorted, bincount)

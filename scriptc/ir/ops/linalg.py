@@ -6,7 +6,8 @@ from typing import Any
 
 from scriptc.ir.dims import Dim
 from scriptc.ir.ops.elementwise import abs_, eq, masked_fill, sign
-from scriptc.ir.ops.shape import expand_as, reshape, reshape_as, size, sum_to
+from scriptc.ir.ops.shape import reshape, reshape_as, size, sum_to
+from scriptc.ir.ops.views import zeros_for
 from scriptc.ir.registry import OpError, Tensor, broadcast, op, rank_is, same_dtype, same_size, shape_text
 
 
@@ -80,12 +81,12 @@ def einsum(*xs: Tensor, equation: str) -> Tensor:
         if dots:
             pairs += [*zip(after, x.shape[len(x.shape) - len(after):], strict=True)]
             ellipsis = broadcast(ellipsis, x.shape[len(before):len(x.shape) - len(after)]) or ()
-        for letter, size in pairs:
+        for letter, extent in pairs:
             known = sizes.get(letter, 1)
-            if isinstance(known, int) and isinstance(size, int) and known != size and 1 not in (known, size):
-                raise OpError("E0417", what=f"einsum subscript {letter}", left=known, right=size)
-            if letter not in sizes or known == 1 or (isinstance(size, int) and size != 1):
-                sizes[letter] = size
+            if isinstance(known, int) and isinstance(extent, int) and known != extent and 1 not in (known, extent):
+                raise OpError("E0417", what=f"einsum subscript {letter}", left=known, right=extent)
+            if letter not in sizes or known == 1 or (isinstance(extent, int) and extent != 1):
+                sizes[letter] = extent
     before, dots, after = output.partition("...")
     return xs[0].with_shape((*(sizes[c] for c in before), *(ellipsis if dots else ()), *(sizes[c] for c in after)))
 
@@ -143,13 +144,17 @@ def _(g: Any, y: Any, *xs: Any, equation: str) -> Any:
         have = set(output).union(*map(set, subscripts))
         # A subscript that only this operand has was summed: its gradient is the same all along that dimension.
         found = "".join(c for c in wanted if c in have)
-        back = einsum(g, *others, equation=",".join([output, *subscripts]) + "->" + found)
-        before, _, after = wanted.partition("...")
+        # Dimensions of an ellipsis that this operand lacks stay in front, where the driver sums them.
+        spread = "..." if "." in have and "." not in wanted else ""
+        back = einsum(g, *others, equation=",".join([output, *subscripts]) + "->" + spread + found)
+        before, dots, after = wanted.partition("...")
+        if not dots:
+            before, after = "", wanted
         for place, letter in enumerate(before):
             back = back if letter in have else back.unsqueeze(place)
         for place, letter in enumerate(reversed(after)):
             back = back if letter in have else back.unsqueeze(-1 - place)
-        gradients.append(sum_to(back, x) if found == wanted else expand_as(sum_to(back, back if x.shape is None else back), x))
+        gradients.append(back if found == wanted else back + zeros_for(x))
     return tuple(gradients)
 
 

@@ -9,7 +9,6 @@ from scriptc.ir.ops.creation import sizes_shape
 from scriptc.ir.ops.views import position_in, select, slice_
 from scriptc.ir.registry import (
     Int,
-    List,
     OpError,
     Scalar,
     Tensor,
@@ -32,7 +31,6 @@ from scriptc.ir.types import (
     FLOAT_CATEGORY,
     INT_CATEGORY,
     IntType,
-    ListType,
     TensorType,
     Type,
 )
@@ -147,17 +145,18 @@ def unsqueeze(x: Tensor, *, dim: int) -> Tensor:
 def joined(tensors: tuple[TensorType, ...], dim: int) -> TensorType:
     """The type of the concatenation; shape-(0,) tensors are skipped as torch does."""
     same_dtype(**{f"tensor {i}": t for i, t in enumerate(tensors)})
-    first = next((t for t in tensors if t.shape != (0,)), tensors[0])
     if any(t.shape is None for t in tensors):
-        return first.with_shape(None)
+        return tensors[0].with_shape(None)
+    if len({t.rank for t in tensors}) > 1:
+        # One of a size that is not known may turn out to be empty.
+        tensors = tuple(t for t in tensors if t.rank != 1 or (isinstance(t.shape[0], int) and t.shape[0] > 0))  # type: ignore[index]
+    first = tensors[0]
     position = axis(dim, first)
     assert first.shape is not None
     total: Dim = 0
     shape: list[Dim] = list(first.shape)
     for tensor in tensors:
         assert tensor.shape is not None
-        if tensor.shape == (0,):
-            continue
         if len(tensor.shape) != len(shape):
             raise OpError("E0456", shapes=", ".join(shape_text(t.shape) for t in tensors))
         for index, size in enumerate(tensor.shape):
@@ -201,36 +200,6 @@ def stack(*xs: Tensor, dim: int) -> Tensor:
         assert other.shape is not None
         merged = [b if isinstance(b, int) else a for a, b in zip(merged, other.shape, strict=True)]
     return first.with_shape((*merged[:position], len(xs), *merged[position:]))
-
-
-def element(xs: ListType) -> TensorType:
-    """The type of the tensors in a list. OpError E0405 for a list of something else."""
-    if not isinstance(xs.element, TensorType):
-        raise OpError("E0405", op="stack_list", operand="xs", expected="List[Tensor]", found=str(xs))
-    return xs.element
-
-
-@op
-def stack_list(xs: List, *, dim: int) -> Tensor:
-    """The tensors of a list, all of one shape, along a new dimension. RuntimeError for an empty list."""
-    item = element(xs)
-    if item.shape is None:
-        return item
-    rank = len(item.shape) + 1
-    if not -rank <= dim < rank:
-        raise OpError("E0411", what="dim", dim=dim, rank=rank - 1)
-    position = dim % rank
-    return item.with_shape((*item.shape[:position], None, *item.shape[position:]))
-
-
-@op
-def cat_list(xs: List, *, dim: int) -> Tensor:
-    """The tensors of a list one after another along `dim`. RuntimeError for an empty list."""
-    item = element(xs)
-    if item.shape is None:
-        return item
-    position = axis(dim, item)
-    return item.with_shape(tuple(None if i == position else s for i, s in enumerate(item.shape)))
 
 
 @op
@@ -404,7 +373,7 @@ def _(g: Any, y: Any, *xs: Any, dim: int) -> Any:
     start: Any = 0
     parts: list[Any] = []
     for x in xs:
-        if x.shape == (0,) and g.rank != 1:
+        if x.rank == 1 and g.rank != 1:   # an empty one, which was skipped
             parts.append(None)
             continue
         stop = scalar_add(size(x, dim=dim), start)
@@ -466,25 +435,5 @@ pixel_shuffle.gradient(lambda g, y, x, factor: pixel_unshuffle(g, factor=factor)
 pixel_unshuffle.gradient(lambda g, y, x, factor: pixel_shuffle(g, factor=factor))
 
 
-@stack_list.gradient
-def _(g: Any, y: Any, xs: Any, *, dim: int) -> Any:
-    return unstack_list(g, dim=dim)
-
-
-@op(no_gradient="it stands for a gradient itself")
-def unstack_list(x: Tensor, *, dim: int) -> List:
-    """The slices of x along `dim` as a list: the inverse of stack_list."""
-    position = axis(dim, x)
-    shape = None if x.shape is None else tuple(s for i, s in enumerate(x.shape) if i != position)
-    return ListType(x.with_shape(shape))
-
-
 nondifferentiable("sizes carry no gradient", size, rank, numel)
 nondifferentiable("scalars carry no gradient", item)
-
-
-@cat_list.gradient
-def _(g: Any, y: Any, xs: Any, *, dim: int) -> Any:
-    from scriptc.ir.ops.container import split_like
-
-    return split_like(g, xs, dim=dim)
