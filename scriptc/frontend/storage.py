@@ -119,6 +119,10 @@ def _write_reshape(ev: Any, base: Any, step: ViewStep, new: Any) -> Any:
     return ev.raw("reshape_as", [new, base], {})
 
 
+def _write_detach(ev: Any, base: Any, step: ViewStep, new: Any) -> Any:
+    return new
+
+
 def _write_permute(ev: Any, base: Any, step: ViewStep, new: Any) -> Any:
     order = step.attributes["dims"]
     inverse = [0] * len(order)
@@ -141,7 +145,7 @@ def _write_diagonal(ev: Any, base: Any, step: ViewStep, new: Any) -> Any:
 
 WRITERS: dict[str, Callable[[Any, Any, ViewStep, Any], Any]] = {
     "reshape": _write_reshape, "squeeze": _write_reshape, "unsqueeze": _write_reshape,
-    "permute": _write_permute, "slice": _write_slice, "select": _write_select, "diagonal": _write_diagonal,
+    "detach": _write_detach, "permute": _write_permute, "slice": _write_slice, "select": _write_select, "diagonal": _write_diagonal,
 }
 
 
@@ -162,7 +166,9 @@ def read(ev: Any, tensor: TensorValue) -> Any:
 
 def view(ev: Any, tensor: TensorValue, op: str, operands: tuple[Any, ...], attributes: dict[str, Any],
          contiguous: bool = True) -> TensorValue:
-    """A tensor that shares `tensor`'s storage, seen through one more step."""
+    """A tensor that shares `tensor`'s storage, seen through one more step (and a detach where gradients are off)."""
+    if op != "detach" and ev.without_gradient and not is_static(tensor):
+        tensor = view(ev, tensor, "detach", (), {})
     current = read(ev, tensor)
     seen = ev.raw(op, [current, *operands], attributes)
     step = ViewStep(op, operands, attributes, contiguous)

@@ -149,6 +149,31 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...], list[tuple[Any, ...]]]] = {
             n = x.size(0)
             return x.view(n // 2, 2), n % 3, -7 // n, (n * 3 - 1) ** 2
         """, ("x:float32[N]",), [(np.arange(4, dtype="f"),), (np.arange(8, dtype="f"),)]),
+    "detached parts": ("""
+        def f(x):
+            y = x * x
+            z = y.detach()
+            return (y * z).sum() + (x.data * x).sum()
+        """, ("x:float32[N]",), [(np.array([1, -2, 3], "f"),)]),
+    "a write through a detached tensor": ("""
+        def f(x):
+            y = x * x
+            y.detach()[0].mul_(2)
+            return y
+        """, ("x:float32[N]",), [(np.array([1, -2, 3], "f"),)]),
+    "parts without gradient": ("""
+        class Net(nn.Module):
+            @torch.no_grad()
+            def nearest(self, x):
+                return (x * 3).view(-1) + x.view(-1)
+            def forward(self, x):
+                with torch.no_grad():
+                    scale = torch.exp(x).view(-1)
+                    kept = x.view(-1)
+                    with torch.enable_grad():
+                        inner = x * 2
+                return (x * scale + self.nearest(x) * x).sum() + kept.sum() + inner.sum()
+        """, ("x:float32[N]",), [(np.array([1, -2, 0.5], "f"),)]),
 }
 
 
@@ -206,7 +231,8 @@ def flat(structure: Any, results: list[Any]) -> list[Any]:
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("name", ["while on a tensor", "rnn as a loop", "early return in a branch"])
+@pytest.mark.parametrize("name", ["while on a tensor", "rnn as a loop", "early return in a branch", "detached parts",
+                                  "parts without gradient"])
 def test_gradients_flow_through_control_flow(name: str, compile_text: Callable[..., Compiled]) -> None:
     torch = pytest.importorskip("torch")
     from scriptc.ir.autodiff import differentiate

@@ -52,6 +52,9 @@ def main() -> None:
     torch.save(training, GOLDEN / "training_legacy.pt", _use_new_zipfile_serialization=False)
     torch.save(model, GOLDEN / "module.pt")
     torch.save(model, GOLDEN / "module_legacy.pt", _use_new_zipfile_serialization=False)
+    path = GOLDEN / "module_legacy.pt"   # this format names the file that defines a class; the same length keeps the pickle's counts
+    folder = str(Path(torch.__file__).parents[4]).encode()
+    path.write_bytes(path.read_bytes().replace(folder, b"/usr/local".ljust(len(folder), b"_")))
     torch.save(argparse.Namespace(lr=1), GOLDEN / "namespace.pt")
     torch.save({"weight": weight, "args": argparse.Namespace(lr=1)}, GOLDEN / "with_namespace.pt")
     torch.save({"weight": weight}, GOLDEN / "protocol4.pt", pickle_protocol=4)

@@ -69,6 +69,7 @@ class Evaluator:
         self.recording = False                  # True while an exported method is staged
         self.training = False
         self.grad_enabled = True
+        self.constants_of_gradient: set[Value] = set()   # made under no_grad: no need to detach them again
         self.default_dtype_name = "float32"
         self.stack: list[Call] = []
         self.scopes: dict[int, str] = {}        # id of a module instance -> its path
@@ -203,9 +204,27 @@ class Evaluator:
     def op(self, name: str, *operands: Any, **attributes: Any) -> Any:
         """Apply an op to values of the language and wrap its result(s): tensors are read, results are fresh tensors."""
         contents = [read(self, o) if isinstance(o, TensorValue) else o for o in operands]
+        if self.without_gradient:
+            contents = [self.detached(c) for c in contents]
         results = self._apply(name, contents, attributes)
+        if self.without_gradient:
+            self.constants_of_gradient.update(r for r in results if isinstance(r, Value))
         wrapped = tuple(self.wrap(r) for r in results)
         return wrapped[0] if len(wrapped) == 1 else wrapped
+
+    @property
+    def without_gradient(self) -> bool:
+        """True while a method is staged under torch.no_grad."""
+        return self.recording and not self.grad_enabled
+
+    def detached(self, content: Any) -> Any:
+        """An operand as torch.no_grad sees it: no gradient passes."""
+        if isinstance(content, (list, tuple)):
+            return type(content)(self.detached(c) for c in content)
+        if not isinstance(content, Value) or content in self.constants_of_gradient or not isinstance(content.type, TensorType) \
+                or not content.type.dtype.is_floating_point:
+            return content
+        return self.raw("detach", [content], {})
 
     def wrap(self, content: Any) -> Any:
         """An op's result as a value of the language."""

@@ -75,17 +75,20 @@ def set_requires_grad(ev: Evaluator, input: Any, requires_grad: Any = True) -> T
     return input
 
 
-@tensor_property("data")
-def data(ev: Evaluator, input: TensorValue) -> TensorValue:
-    return TensorValue(input.storage, input.path, input.slots["cached"])
-
-
 @both("detach")
 def detach(ev: Evaluator, input: Any) -> TensorValue:
-    return data(ev, input)
+    """The same elements, which writes through either are seen by both, without gradient."""
+    return storage.view(ev, input, "detach", (), {}) if ev.recording else TensorValue(input.storage, input.path, input.slots["cached"])
 
 
-tensor_method("detach_")(lambda ev, input: input)
+tensor_property("data")(lambda ev, input: detach(ev, input))
+
+
+@tensor_method("detach_")
+def detach_in_place(ev: Evaluator, input: TensorValue) -> TensorValue:
+    if ev.recording:
+        storage.write(ev, input, ev.raw("detach", [storage.read(ev, input)], {}))
+    return input
 
 
 def converted(ev: Evaluator, input: TensorValue, dtype: DType) -> TensorValue:
