@@ -180,6 +180,9 @@ def write(ev: Any, tensor: TensorValue, new: Any) -> None:
     storage = tensor.storage
     if storage.joined:
         ev.error("E0250", what="an in-place operation")
+    if not (tensor.path or ev.recording):
+        storage.write("content", new)
+        return
     base = ev.content(storage)
     stages = [base]
     for step in tensor.path:

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from scriptc.frontend import storage
 from scriptc.frontend.evaluator.calls import call
 from scriptc.frontend.evaluator.core import Evaluator
@@ -218,6 +220,12 @@ def copy_into(ev: Evaluator, target: TensorValue, value: Any) -> None:
     if not isinstance(value, TensorValue):
         if not is_number(value):
             ev.throw("TypeError", f"can't assign a {type_name(value)} to a torch.{dtype}Tensor")
+        kind = target.storage.type
+        if not (ev.recording or target.path or isinstance(value, Dynamic)):
+            # An initial value that a weights file may replace, and one that must not draw the random one before it.
+            content = ev.op("full", value, dtype=dtype).storage.content
+            storage.write(ev, target, storage.Lazy(kind, lambda: np.array(np.broadcast_to(content, kind.shape or ()))))
+            return
         value = ev.op("full", value, dtype=dtype)
     elif storage.dtype(value) is not dtype:
         value = ev.op("cast", value, dtype=dtype)
