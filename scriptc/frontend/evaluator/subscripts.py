@@ -224,7 +224,8 @@ def copy_into(ev: Evaluator, target: TensorValue, value: Any) -> None:
         if not (ev.recording or target.path or isinstance(value, Dynamic)):
             # An initial value that a weights file may replace, and one that must not draw the random one before it.
             content = ev.op("full", value, dtype=dtype).storage.content
-            storage.write(ev, target, storage.Lazy(kind, lambda: np.array(np.broadcast_to(content, kind.shape or ()))))
+            sizes = tuple(s for s in kind.shape or () if isinstance(s, int))
+            storage.write(ev, target, storage.Lazy(kind, lambda: np.array(np.broadcast_to(content, sizes))))
             return
         value = ev.op("full", value, dtype=dtype)
     elif storage.dtype(value) is not dtype:
