@@ -164,6 +164,12 @@ def read(ev: Any, tensor: TensorValue) -> Any:
     return content
 
 
+def unread(ev: Any, tensor: TensorValue) -> Any:
+    """The tensor's elements now, left uncomputed if they are lazy: what another tensor's whole content is replaced by."""
+    content = tensor.storage.content
+    return content if isinstance(content, Lazy) and not (tensor.path or ev.recording) else read(ev, tensor)
+
+
 def view(ev: Any, tensor: TensorValue, op: str, operands: tuple[Any, ...], attributes: dict[str, Any],
          contiguous: bool = True) -> TensorValue:
     """A tensor that shares `tensor`'s storage, seen through one more step (and a detach where gradients are off)."""
@@ -184,6 +190,7 @@ def write(ev: Any, tensor: TensorValue, new: Any) -> None:
         storage.write("content", new)
         return
     base = ev.content(storage)
+    new = new.array() if isinstance(new, Lazy) else new
     stages = [base]
     for step in tensor.path:
         stages.append(ev.raw(step.op, [stages[-1], *step.operands], step.attributes))

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from scriptc.errors import CompileError, diagnostic
-from scriptc.frontend.storage import Content, Lazy, Storage, TensorValue, content_type, read, tensor_of
+from scriptc.frontend.storage import Content, Lazy, Storage, TensorValue, content_type, read, tensor_of, unread
 from scriptc.frontend.values import MISSING, Class, Dynamic, Frame, Instance, LanguageError
 from scriptc.interp.registry import REFERENCES
 from scriptc.ir import dims
@@ -201,8 +201,32 @@ class Evaluator:
             self.throw(type(error).__name__, str(error))
         return values if isinstance(values, tuple) else (values,)
 
+    def _put_off(self, name: str, operands: Sequence[Any], attributes: dict[str, Any]) -> Lazy | None:
+        """An elementwise result of a lazy operand, lazy itself: initial weights are scaled and shifted after they are drawn."""
+        definition = REGISTRY[name]
+        if definition.kind != "elementwise" or not any(isinstance(o, TensorValue) and isinstance(o.storage.content, Lazy) for o in operands):
+            return None
+        contents = [unread(self, o) if isinstance(o, TensorValue) else o for o in operands]
+        if any(isinstance(c, Value | Dynamic) for c in contents):
+            return None
+        try:
+            checked = definition.check_attributes(attributes)
+            kind, = definition.infer([operand_type(c) for c in contents], checked)
+        except OpError:
+            return None   # told with its place when it is computed
+        assert isinstance(kind, TensorType)
+
+        def compute() -> np.ndarray:
+            with np.errstate(all="ignore"):
+                return REFERENCES[name](*(c.array() if isinstance(c, Lazy) else c for c in contents), **checked)
+        return Lazy(kind, compute)
+
     def op(self, name: str, *operands: Any, **attributes: Any) -> Any:
         """Apply an op to values of the language and wrap its result(s): tensors are read, results are fresh tensors."""
+        if not self.recording:
+            lazy = self._put_off(name, operands, attributes)
+            if lazy is not None:
+                return tensor_of(lazy)
         contents = [read(self, o) if isinstance(o, TensorValue) else o for o in operands]
         if self.without_gradient:
             contents = [self.detached(c) for c in contents]
@@ -264,7 +288,7 @@ def operand_type(operand: Any) -> Type:
     """The IR type of an operand that is known now."""
     from scriptc.ir.graph import literal
 
-    if isinstance(operand, np.ndarray):
+    if isinstance(operand, np.ndarray | Lazy):
         return content_type(operand)
     if isinstance(operand, Value):
         return operand.type

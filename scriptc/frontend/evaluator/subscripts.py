@@ -237,7 +237,7 @@ def copy_into(ev: Evaluator, target: TensorValue, value: Any) -> None:
             value = ev.op("reshape_as", value, target)
         else:
             value = ev.op("expand_as", value, target)
-    storage.write(ev, target, storage.read(ev, value))
+    storage.write(ev, target, storage.unread(ev, value))
 
 
 def split_index(ev: Evaluator, tensor: TensorValue, index: Any) -> tuple[list[Any], list[Any] | None]:

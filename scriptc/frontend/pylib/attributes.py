@@ -32,6 +32,10 @@ _FUNCTION: dict[str, Callable[[Function], Any]] = {
 
 def special_attribute(ev: Any, value: Any, name: str) -> Any:
     """The attribute, or MISSING where the type's methods are to be asked."""
+    if name == "__class__":
+        from scriptc.frontend.evaluator.objects import class_of
+
+        return class_of(ev, value)
     if isinstance(value, Function):
         if value.attributes and name in value.attributes:
             return value.attributes[name]
@@ -68,10 +72,6 @@ def special_attribute(ev: Any, value: Any, name: str) -> Any:
         return value.arguments if name == "__args__" else MISSING
     if isinstance(value, PyDict) and name == "default_factory":
         return value.factory
-    if name == "__class__":
-        from scriptc.frontend.evaluator.objects import class_of
-
-        return class_of(ev, value)
     return MISSING
 
 

@@ -34,7 +34,7 @@ def store(ev: Evaluator, target: TensorValue, result: TensorValue) -> TensorValu
     if before is not None and after is not None and before != after:
         if len(before) != len(after) or any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(before, after, strict=True)):
             ev.throw("RuntimeError", f"output with shape {list(before)} doesn't match the broadcast shape {list(after)}")
-    storage.write(ev, target, storage.read(ev, result))
+    storage.write(ev, target, storage.unread(ev, result))
     return target
 
 

@@ -5,3 +5,15 @@ from torch.nn.functional import (
     conv_transpose2d, conv_transpose3d, celu, selu, prelu, rrelu, bilinear, pairwise_distance, cosine_similarity,
     avg_pool1d, max_pool1d, max_pool2d, max_pool3d, adaptive_avg_pool1d, rms_norm, threshold,
 )
+
+
+def diff(input, n=1, dim=-1, prepend=None, append=None):
+    parts = [part for part in (prepend, input, append) if part is not None]
+    if len(parts) > 1:
+        input = cat(parts, dim)
+    for _ in range(n):
+        length = input.size(dim)
+        after = input.narrow(dim, 1, length - 1)
+        before = input.narrow(dim, 0, length - 1)
+        input = after.logical_xor(before) if input.dtype == bool else after - before
+    return input
