@@ -54,6 +54,7 @@ class Binder:
     method: str
     leaves: list[Any] = field(default_factory=list)
     tensors: list[Tensor | None] = field(default_factory=list)      # the Tensor behind each input, for the tape
+    given: dict[str, Any] = field(default_factory=dict)             # the caller's objects by parameter
     sizes: dict[str, tuple[int, str]] = field(default_factory=dict)  # symbol -> (size, argument that set it)
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
@@ -64,7 +65,7 @@ class Binder:
         positional = [p for p in function.parameters if not p.keyword_only]
         if len(args) > len(positional):
             raise self._error("R0103", expected=len(positional), found=len(args), signature=signature(function))
-        given: dict[str, Any] = {p.name: value for p, value in zip(positional, args, strict=False)}
+        given = self.given = {p.name: value for p, value in zip(positional, args, strict=False)}
         known = {p.name for p in function.parameters}
         for name, value in kwargs.items():
             if name not in known:
@@ -251,8 +252,74 @@ class Record:
         return f"{self._label}({', '.join(f'{k}={v!r}' for k, v in self.items())})"
 
 
+class NamedRecord(tuple[Any, ...]):
+    """A named tuple of the source: fields by name or position. Its class is not rebuilt, for that would execute a name of the archive."""
+
+    _fields: tuple[str, ...]
+    _label: str
+
+    def __new__(cls, label: str, fields: Sequence[str], values: Sequence[Any]) -> NamedRecord:
+        made = super().__new__(cls, values)
+        made._label, made._fields = label, tuple(fields)
+        return made
+
+    def __getattr__(self, name: str) -> Any:
+        fields = self.__dict__.get("_fields", ())
+        if name in fields:
+            return self[fields.index(name)]
+        raise AttributeError(f"{self.__dict__.get('_label', 'the named tuple')} has no field {name!r}; it has {', '.join(fields)}")
+
+    def _asdict(self) -> dict[str, Any]:
+        """name -> value of each field."""
+        return dict(zip(self._fields, self, strict=True))
+
+    def __repr__(self) -> str:
+        return f"{self._label}({', '.join(f'{k}={v!r}' for k, v in self._asdict().items())})"
+
+
+def write_back(function: Function, given: Mapping[str, Any], leaves: Sequence[Any]) -> None:
+    """Give lists and dicts among the arguments (by parameter name) the contents that the call left in them."""
+    structure = function.structure
+    if isinstance(structure, Group) and structure.kind == "effects":
+        for name, after in zip(structure.keys[1:], structure.items[1:], strict=True):
+            if name in given:
+                _replace(given[str(name)], after, leaves)
+
+
+def _replace(held: Any, after: Structure, leaves: Sequence[Any]) -> None:
+    """The containers inside `held` stay the same objects as far as the structure says so."""
+    if isinstance(after, Leaf):
+        if isinstance(held, list):
+            held[:] = leaves[after.index]
+        elif isinstance(held, dict):
+            held.clear()
+            held.update(leaves[after.index])
+        return
+    if not isinstance(after, Group):
+        return
+    if isinstance(held, list):
+        old = list(held)
+        held[:] = [_merged(old[i] if i < len(old) else None, part, leaves) for i, part in enumerate(after.items)]
+    elif isinstance(held, dict):
+        content = {k: _merged(held.get(k), part, leaves) for k, part in zip(after.keys, after.items, strict=True)}
+        held.clear()
+        held.update(content)
+    elif isinstance(held, tuple):
+        for item, part in zip(held, after.items, strict=False):
+            _replace(item, part, leaves)
+
+
+def _merged(held: Any, after: Structure, leaves: Sequence[Any]) -> Any:
+    if isinstance(after, Group) and isinstance(held, list if after.kind == "list" else dict if after.kind == "dict" else ()):
+        _replace(held, after, leaves)
+        return held
+    return rebuild(after, leaves)
+
+
 def rebuild(structure: Structure, leaves: Sequence[Any]) -> Any:
     """The results in the form the source returned them."""
+    if isinstance(structure, Group) and structure.kind == "effects":
+        return rebuild(structure.items[0], leaves)
     if isinstance(structure, Leaf):
         return leaves[structure.index]
     if isinstance(structure, Fixed):
@@ -262,6 +329,8 @@ def rebuild(structure: Structure, leaves: Sequence[Any]) -> Any:
         return dict(zip(structure.keys, items, strict=True))
     if structure.kind == "object":
         return Record(structure.label, [str(k) for k in structure.keys], items)
+    if structure.kind == "namedtuple":
+        return NamedRecord(structure.label, [str(k) for k in structure.keys], items)
     return tuple(items) if structure.kind == "tuple" else items
 
 

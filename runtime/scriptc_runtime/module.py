@@ -19,7 +19,7 @@ from scriptc.errors import CallError, diagnostic
 from scriptc.ir.graph import Function, Program, StateEntry
 from scriptc.ir.types import DTYPES
 from scriptc_runtime import random, tape
-from scriptc_runtime.arguments import Binder, rebuild, signature, wrap
+from scriptc_runtime.arguments import Binder, rebuild, signature, wrap, write_back
 from scriptc_runtime.differentiation import Differentiable
 from scriptc_runtime.plan.policy import waiting
 from scriptc_runtime.tensor import Parameter, Tensor
@@ -119,6 +119,7 @@ class Module:
             count = len(function.results)
             if writes:
                 self._write(function, binder, results[count:])
+        write_back(function, binder.given, results[:count])
         return rebuild(function.structure, results[:count])
 
     def _compiled(self, key: str) -> Differentiable:

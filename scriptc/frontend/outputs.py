@@ -18,6 +18,11 @@ def flatten_result(ev: Evaluator, value: Any, method: str) -> tuple[list[Value],
     return out, _flatten(ev, used(ev, value), method, out, 0)
 
 
+def flatten_into(ev: Evaluator, value: Any, what: str, out: list[Value]) -> Structure:
+    """The structure of a value whose IR values are appended to `out`."""
+    return _flatten(ev, value, what, out, 0)
+
+
 def _leaf(value: Value, out: list[Value]) -> Leaf:
     out.append(value)
     return Leaf(len(out) - 1)

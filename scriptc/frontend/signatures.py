@@ -1,7 +1,7 @@
 """`--input`: what a compiled method is called with.
 
     [NAME:]TYPE      a dynamic argument; without NAME, the next positional one
-    [NAME]=LITERAL   a value fixed into the archive
+    [NAME]=VALUE     a value fixed into the archive: a literal, or an expression over the file's names (`dtype=torch.int64`)
     TYPE  := float32[N,3,H,W] | int64[*,128] | float32[...] | 1x3x224x224 | int | float | bool | str
            | (TYPE, ...) | [TYPE, ...] | {key: TYPE, ...} ; a trailing ? makes it optional
 """
@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from scriptc.errors import CompileError, diagnostic
+from scriptc.frontend.parser import parse_expression
 from scriptc.ir.dims import Dim, symbol
 from scriptc.ir.type_text import split
 from scriptc.ir.types import BOOL, DTYPES, FLOAT, INT, STR, TensorType, Type, float32
+from scriptc.location import Source
 
 _SCALARS: dict[str, Type] = {"int": INT, "float": FLOAT, "bool": BOOL, "str": STR}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -37,7 +39,7 @@ class GroupSpec:
 
     kind: str
     items: tuple[Spec, ...]
-    keys: tuple[str, ...] = ()
+    keys: tuple[str | int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,14 @@ class FixedSpec:
     value: Any
 
 
-Spec = LeafSpec | GroupSpec | FixedSpec
+@dataclass(frozen=True, slots=True)
+class ExpressionSpec:
+    """A value known when the method is compiled, written as an expression over the names of the source file."""
+
+    text: str
+
+
+Spec = LeafSpec | GroupSpec | FixedSpec | ExpressionSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +78,24 @@ def parse_input(text: str) -> InputSpec:
     match = _NAME.match(stripped)
     if (match is not None and stripped[match.end():].lstrip().startswith("=")) or stripped.startswith("="):
         name, _, literal = stripped.partition("=")
-        return InputSpec(name.strip(), FixedSpec(parse_literal(text, literal.strip())), text)
+        return InputSpec(name.strip(), parse_value(text, literal.strip()), text)
     if match is not None and stripped[match.end():].lstrip().startswith(":"):
         name, _, rest = stripped.partition(":")
         return InputSpec(name.strip(), parse_spec(text, rest.strip()), text)
     return InputSpec("", parse_spec(text, stripped), text)
 
 
-def parse_literal(text: str, literal: str) -> Any:
-    """A Python literal. The host's `ast.literal_eval` reads data only; nothing is executed."""
+def parse_value(text: str, literal: str) -> FixedSpec | ExpressionSpec:
+    """A Python literal, by the host's `ast.literal_eval`, which reads data only; else an expression that the front end evaluates."""
     try:
-        return ast.literal_eval(literal)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        raise refuse(text, f"{literal!r} is not a literal") from None
+        return FixedSpec(ast.literal_eval(literal))
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        pass
+    try:
+        parse_expression(Source("<--input>", literal))
+    except CompileError:
+        raise refuse(text, f"{literal!r} is neither a literal nor an expression") from None
+    return ExpressionSpec(literal)
 
 
 def parse_spec(text: str, part: str) -> Spec:
@@ -113,7 +127,7 @@ def parse_group(text: str, part: str) -> GroupSpec:
     inner = [p for p in inner if p]
     if part[0] == "{":
         pairs = [p.partition(":") for p in inner]
-        keys = tuple(k.strip().strip("'\"") for k, _, _ in pairs)
+        keys = tuple(int(k) if k.strip().isdigit() else k.strip().strip("'\"") for k, _, _ in pairs)
         return GroupSpec("dict", tuple(parse_spec(text, v.strip()) for _, _, v in pairs), keys)
     return GroupSpec("tuple" if part[0] == "(" else "list", tuple(parse_spec(text, p) for p in inner))
 

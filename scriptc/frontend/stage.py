@@ -17,10 +17,10 @@ from scriptc.frontend.evaluator import expressions, loops, statements  # noqa: F
 from scriptc.frontend.evaluator.calls import call
 from scriptc.frontend.evaluator.core import Call, Evaluator
 from scriptc.frontend.imports import Importer, first_line, package_root
-from scriptc.frontend.outputs import flatten_result
+from scriptc.frontend.outputs import flatten_into, flatten_result
 from scriptc.frontend.parser import parse as parse_source
 from scriptc.frontend.parser import parse_expression, read_source
-from scriptc.frontend.signatures import FixedSpec, GroupSpec, InputSpec, Spec, parse_input
+from scriptc.frontend.signatures import ExpressionSpec, FixedSpec, GroupSpec, InputSpec, Spec, parse_input
 from scriptc.frontend.storage import Lazy, Storage, TensorValue, content_type, tensor_of
 from scriptc.frontend.torchlib.bindings.random import STATE_NAME, Stream
 from scriptc.frontend.values import (
@@ -126,7 +126,7 @@ def _compile(ev: Evaluator, path: Path, entry: str | None, inputs: list[InputSpe
             set_training(model, training)
             suffix = ":train" if training else ""
             callee = (model if name == "forward" else method) if model is not None else method
-            functions[name + suffix] = stage_method(ev, state, name + suffix, callee, method, given)
+            functions[name + suffix] = stage_method(ev, state, name + suffix, callee, method, given, frame)
     set_training(model, True)
     entries, tensors = state.collect(functions)
     sources = used_sources(functions)
@@ -138,11 +138,7 @@ def construct(ev: Evaluator, frame: Frame, entry: str | None, path: Path) -> Any
     """The value of the entry expression: a module, or a function."""
     if entry is None:
         entry = default_entry(ev, frame)
-    source = Source("<--entry>", entry)
-    node = parse_expression(source)
-    ev.stack = [Call(source, "--entry", "", ())]
-    ev.at(node)
-    value = ev.eval(node, frame)
+    value = evaluated(ev, frame, entry, "--entry")
     if isinstance(value, Class) and value.is_module_class:
         value = call(ev, value, [], {})
     if not (isinstance(value, Function) or (isinstance(value, Instance) and value.cls.is_module_class)):
@@ -150,6 +146,15 @@ def construct(ev: Evaluator, frame: Frame, entry: str | None, path: Path) -> Any
 
         raise CompileError(diagnostic("E0206", found=type_name(value)))
     return value
+
+
+def evaluated(ev: Evaluator, frame: Frame, text: str, option: str) -> Any:
+    """The value of an expression of the command line, over the names of the source file."""
+    source = Source(f"<{option}>", text)
+    node = parse_expression(source)
+    ev.stack = [Call(source, option, "", ())]
+    ev.at(node)
+    return ev.eval(node, frame)
 
 
 def default_entry(ev: Evaluator, frame: Frame) -> str:
@@ -248,10 +253,12 @@ class State:
 class Inputs:
     """The dynamic leaves of a method's arguments, made while its signature is walked."""
 
-    def __init__(self, ev: Evaluator) -> None:
+    def __init__(self, ev: Evaluator, frame: Frame) -> None:
         self.ev = ev
         self.values: list[Value] = []
         self.storages: dict[int, Storage] = {}
+        self.frame = frame                        # where expressions of `--input` are evaluated
+        self.containers: dict[str, Any] = {}      # parameter -> its value, where that holds lists or dicts
 
     def leaf(self, kind: Type, name: str) -> tuple[Any, Structure]:
         value = Value(kind, name)
@@ -265,6 +272,11 @@ class Inputs:
 
     def build(self, spec: Spec, name: str) -> tuple[Any, Structure]:
         """The value that stands for an argument, and its structure."""
+        if isinstance(spec, ExpressionSpec):
+            stack, self.ev.recording = self.ev.stack, False
+            value = evaluated(self.ev, self.frame, spec.text, "--input")
+            self.ev.stack, self.ev.recording = stack, True
+            return value, Fixed(spec.text)
         if isinstance(spec, FixedSpec):
             return from_host(spec.value), fixed_structure(spec.value)
         if isinstance(spec, GroupSpec):
@@ -296,7 +308,8 @@ def fixed_structure(value: Any) -> Structure:
     return Fixed(value)
 
 
-def stage_method(ev: Evaluator, state: State, name: str, callee: Any, method: Any, specs: list[InputSpec]) -> graph.Function:
+def stage_method(ev: Evaluator, state: State, name: str, callee: Any, method: Any, specs: list[InputSpec],
+                 frame: Frame) -> graph.Function:
     """Walk one method with dynamic arguments; everything it changes is undone when it has been recorded."""
     definition = definition_of(ev, method)
     ev.builder = Builder()
@@ -307,13 +320,14 @@ def stage_method(ev: Evaluator, state: State, name: str, callee: Any, method: An
     ev.stack = [Call(source, name, "", ())]
     if definition is not None:
         ev.at(definition.node)
-    inputs = Inputs(ev)
+    inputs = Inputs(ev, frame)
     journal = open_journal()
     ev.recording = True
     try:
         arguments, keywords, parameters = bind_inputs(ev, inputs, definition, callee, specs, name)
         result = call(ev, callee, arguments, keywords)
         results, structure = flatten_result(ev, result, name)
+        structure = with_effects(ev, inputs, parameters, [*arguments, *keywords.values()], results, structure)
         updates = changed_state(ev, state)
         input_updates = {i: s.slots["content"] for i, s in inputs.storages.items() if s.slots["content"] is not inputs.values[i]}
         updates = {k: as_value(ev, v) for k, v in updates.items()}
@@ -330,6 +344,48 @@ def stage_method(ev: Evaluator, state: State, name: str, callee: Any, method: An
     place = Location(Span(source, definition.node.start, definition.node.end)) if definition is not None else Location()
     return graph.Function(name, tuple(parameters), tuple(inputs.values), dict(ev.state_values), ev.builder.take(), tuple(results),
                           structure, updates, input_updates, place)
+
+
+def with_effects(ev: Evaluator, inputs: Inputs, parameters: list[Parameter], values: list[Any], results: list[Value],
+                 structure: Structure) -> Structure:
+    """The structure of the results, and of the lists and dicts among the arguments that the call changed."""
+    changed = []
+    for parameter, value in zip(parameters, values, strict=True):
+        if not has_container(parameter.structure):
+            continue
+        found: list[Value] = []
+        after = flatten_into(ev, value, parameter.name, found)
+        if not unchanged(parameter.structure, after, inputs, found):
+            changed.append((parameter.name, shifted(after, len(results))))
+            results += found
+    if not changed:
+        return structure
+    return Group("effects", (structure, *(s for _, s in changed)), ("return", *(n for n, _ in changed)))
+
+
+def has_container(structure: Structure) -> bool:
+    return isinstance(structure, Group) and (structure.kind != "tuple" or any(map(has_container, structure.items)))
+
+
+def unchanged(before: Structure, after: Structure, inputs: Inputs, found: list[Value]) -> bool:
+    """True if a container holds what it held, tensors changed in place included."""
+    if isinstance(before, Group):
+        return isinstance(after, Group) and (before.kind, before.keys, len(before.items)) == (after.kind, after.keys, len(after.items)) \
+            and all(unchanged(b, a, inputs, found) for b, a in zip(before.items, after.items, strict=True))
+    if isinstance(before, Leaf):
+        shared = inputs.storages.get(before.index)
+        held = inputs.values[before.index] if shared is None else shared.slots["content"]
+        return isinstance(after, Leaf) and found[after.index] is held
+    return before == after
+
+
+def shifted(structure: Structure, by: int) -> Structure:
+    """The structure with leaf numbers raised."""
+    if isinstance(structure, Leaf):
+        return Leaf(structure.index + by)
+    if isinstance(structure, Group):
+        return Group(structure.kind, tuple(shifted(s, by) for s in structure.items), structure.keys, structure.label)
+    return structure
 
 
 def as_value(ev: Evaluator, content: Any) -> Value:

@@ -88,9 +88,17 @@ class Fixed:
     value: int | float | bool | complex | str | None
 
 
+GROUP_KINDS = ("tuple", "list", "dict", "object", "namedtuple", "effects")
+KEYED_KINDS = GROUP_KINDS[2:]
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A container: kind `tuple`, `list`, `dict` (keys in `keys`), or `object` (`label` is the class, `keys` its fields)."""
+    """A container: kind `tuple`, `list`, `dict` (keys in `keys`), `object` or `namedtuple` (`label` is the class, `keys` its fields).
+
+    Of kind `effects` only as the structure of a function's results: the first item is what the call returns, the others are
+    the contents that arguments (lists and dicts, named by `keys`) have after it.
+    """
 
     kind: str
     items: tuple[Structure, ...]

@@ -9,7 +9,21 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from scriptc.errors import Diagnostic, InternalError, diagnostic
 from scriptc.ir.builder import located
-from scriptc.ir.graph import Function, Group, Leaf, Literal, Op, Parameter, Program, Region, Structure, Value, literal
+from scriptc.ir.graph import (
+    GROUP_KINDS,
+    KEYED_KINDS,
+    Function,
+    Group,
+    Leaf,
+    Literal,
+    Op,
+    Parameter,
+    Program,
+    Region,
+    Structure,
+    Value,
+    literal,
+)
 from scriptc.ir.printer import excerpt
 from scriptc.ir.registry import REGISTRY, OpDef, OpError
 from scriptc.ir.types import TensorType, Type, join
@@ -18,8 +32,6 @@ from scriptc.location import Location
 MAX_REGION_DEPTH = 64
 MAX_REPORTED = 20
 STATE_KINDS = ("parameter", "buffer", "constant", "hidden")
-GROUP_KINDS = ("tuple", "list", "dict", "object", "namedtuple")
-KEYED_KINDS = ("dict", "object", "namedtuple")
 
 # What a type rule may raise on operands that no compiled source gives it, besides OpError.
 RULE_FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)

@@ -8,14 +8,13 @@ from typing import NoReturn, TypeVar
 
 from scriptc.ir.archive.canonical import Plain
 from scriptc.ir.archive.format import reject, shown
-from scriptc.ir.graph import Attribute, Fixed, Group, Leaf, Structure
+from scriptc.ir.graph import GROUP_KINDS, KEYED_KINDS, Attribute, Fixed, Group, Leaf, Structure
 from scriptc.ir.type_text import parse_type
 from scriptc.ir.types import DTYPES, DType, Type
 
 T = TypeVar("T")
 Constant = int | float | bool | complex | str | None
 
-_GROUP_KINDS = ("tuple", "list", "dict", "object")
 _DEEPEST = 64
 
 
@@ -116,11 +115,11 @@ def decode_structure(value: Plain, count: int, where: str, depth: int = 0) -> St
     if depth >= _DEEPEST:
         refuse(where, f"at most {_DEEPEST} levels", value)
     kind, label, keys, items = take_map(value, where, "kind", "label", "keys", "items")
-    if kind not in _GROUP_KINDS:
-        refuse(where, f"one of {', '.join(_GROUP_KINDS)}", kind)
+    if kind not in GROUP_KINDS:
+        refuse(where, f"one of {', '.join(GROUP_KINDS)}", kind)
     keys, items = take_list(keys, where), take_list(items, where)
-    if len(keys) != (len(items) if kind in ("dict", "object") else 0):
-        refuse(where, "one key for each item of a dict or object, none otherwise", keys)
+    if len(keys) != (len(items) if kind in KEYED_KINDS else 0):
+        refuse(where, f"one key for each item of {', '.join(KEYED_KINDS)}, none otherwise", keys)
     for key in keys:
         if type(key) not in (str, int):
             refuse(where, "keys that are strings or integers", key)
