@@ -38,6 +38,14 @@ def samples() -> list[Sample]:
               Sample("nll_loss", (normal(3, 4), ignored, None), {}, functional("nll_loss"))]
     for dtype in ("float32", "bfloat16"):
         found.append(Sample("cross_entropy", (normal(5, 4, dtype=dtype), np.array([0, 1, 2, 3, 0]), None), {}, functional("cross_entropy")))
+    logs = normal(6, 3, 5) - np.log(np.exp(normal(6, 3, 5)).sum(-1, keepdims=True))
+    labels = np.array([[1, 1, 2], [3, 4, 1], [2, 0, 0]])
+    for lengths, blank in (((6, 5, 4), 0), ((6, 6, 3), 4)):
+        operands = (logs, labels if blank == 0 else labels % 4, np.array(lengths), np.array([3, 2, 1]))
+        found.append(Sample("ctc_loss", operands, {"blank": blank}, functional("ctc_loss", blank=blank, reduction="none"), True, (0,),
+                            differences=False))
+    found.append(Sample("ctc_loss", (logs, np.array([[1, 1, 1]] * 3), np.array([4, 5, 6]), np.array([3, 3, 0])), {},
+                        functional("ctc_loss", reduction="none")))
     return found
 
 

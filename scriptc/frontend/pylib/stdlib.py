@@ -263,6 +263,7 @@ def typing_module() -> dict[str, Any]:
     """`typing`: names that only annotations use, and the few functions."""
     names: dict[str, Any] = {name: typing_name(name) for name in _TYPING}
     names["Set"] = typing_name("Set")
+    names.update(OrderedDict=builtin_class("OrderedDict"), DefaultDict=builtin_class("defaultdict"), Counter=builtin_class("Counter"))
     names["NamedTuple"] = builtin_class("namedtuple")
     names["TypedDict"] = builtin_class("dict")
     names["TYPE_CHECKING"] = False

@@ -108,3 +108,69 @@ def nll_loss_gradient(g: np.ndarray, x: np.ndarray, target: np.ndarray, weight: 
     result = np.zeros_like(rows)
     result[np.arange(len(index)), index] = -per_row * factors
     return back(result, x)
+
+
+def labelled(target: np.ndarray, blank: int) -> np.ndarray:
+    """The labels with blanks around each."""
+    spread = np.full(2 * len(target) + 1, blank, np.int64)
+    spread[1::2] = target
+    return spread
+
+
+def forward_scores(logs: np.ndarray, labels: np.ndarray, blank: int) -> np.ndarray:
+    """log alpha [T, 2 S + 1]: the probability of the labels up to each one by each time. `logs` are those of one sequence."""
+    skips = np.zeros(len(labels), bool)
+    skips[2:] = (labels[2:] != blank) & (labels[2:] != labels[:-2])
+    alpha = np.full((len(logs), len(labels)), -np.inf, logs.dtype)
+    alpha[0, :2] = logs[0, labels[:2]]
+    for t in range(1, len(logs)):
+        stay = alpha[t - 1]
+        step = np.concatenate([[-np.inf], stay[:-1]])
+        jump = np.where(skips, np.concatenate([[-np.inf, -np.inf], stay])[:len(labels)], -np.inf)
+        alpha[t] = np.logaddexp(np.logaddexp(stay, step), jump) + logs[t, labels]
+    return alpha
+
+
+def check_lengths(log_probs: np.ndarray, targets: np.ndarray, input_lengths: np.ndarray, target_lengths: np.ndarray) -> None:
+    """RuntimeError for a length that the arrays do not have."""
+    if np.any((input_lengths < 0) | (input_lengths > log_probs.shape[0])):
+        raise RuntimeError(f"Expected input_lengths to have value at most {log_probs.shape[0]}, but got value {int(input_lengths.max())}")
+    if np.any((target_lengths < 0) | (target_lengths > targets.shape[1])):
+        raise RuntimeError(f"Expected target_lengths to have value at most {targets.shape[1]}, but got value {int(target_lengths.max())}")
+
+
+@reference
+@widened
+def ctc_loss(log_probs: np.ndarray, targets: np.ndarray, input_lengths: np.ndarray, target_lengths: np.ndarray, *,
+             blank: int) -> np.ndarray:
+    check_lengths(log_probs, targets, input_lengths, target_lengths)
+    losses = np.empty(log_probs.shape[1], log_probs.dtype)
+    with np.errstate(all="ignore"):
+        for n in range(len(losses)):
+            labels = labelled(targets[n, :target_lengths[n]], blank)
+            logs = log_probs[:input_lengths[n], n]
+            if not len(logs):
+                losses[n] = 0 if len(labels) == 1 else np.inf
+                continue
+            losses[n] = -np.logaddexp.reduce(forward_scores(logs, labels, blank)[-1, -2:])
+    return losses
+
+
+@reference
+@widened
+def ctc_loss_gradient(g: np.ndarray, log_probs: np.ndarray, targets: np.ndarray, input_lengths: np.ndarray, target_lengths: np.ndarray, *,
+                      blank: int) -> np.ndarray:
+    result = np.zeros_like(log_probs)
+    with np.errstate(all="ignore"):
+        for n in range(len(g)):
+            labels = labelled(targets[n, :target_lengths[n]], blank)
+            logs = log_probs[:input_lengths[n], n]
+            if not len(logs) or g[n] == 0:
+                continue
+            alpha = forward_scores(logs, labels, blank)
+            beta = forward_scores(logs[::-1], labels[::-1], blank)[::-1, ::-1]
+            total = np.logaddexp.reduce(alpha[-1, -2:])
+            posterior = np.zeros_like(logs)
+            np.add.at(posterior.T, labels, np.exp(alpha + beta - logs[:, labels] - total).T)
+            result[:input_lengths[n], n] = (np.exp(logs) - posterior) * g[n]
+    return result

@@ -53,15 +53,35 @@ def resampling_matrix(size: int, count: int, mode: str, scale: float | None, ali
     return matrix
 
 
+def wide_matrix(size: int, count: int, mode: str, scale: float | None, align_corners: bool) -> np.ndarray:
+    """[count, size]: the triangle or cubic (a = -0.5) around each output's place, widened where the image gets smaller."""
+    step = (size - 1) / (count - 1) if align_corners and count > 1 else 0.0 if align_corners else 1 / scale if scale else size / count
+    widening = max(step, 1.0)
+    centre = step * (np.arange(count)[:, None] + 0.5)
+    reach = (2.0 if mode == "bicubic" else 1.0) * widening
+    first = np.maximum((centre - reach + 0.5).astype(int), 0)
+    last = np.minimum((centre + reach + 0.5).astype(int), size)
+    place = np.arange(size)
+    t = np.abs((place - centre + 0.5) / widening)
+    if mode == "bicubic":
+        near, far = (1.5 * t - 2.5) * t * t + 1, -0.5 * (((t - 5) * t + 8) * t - 4)
+        weights = np.where(t < 1, near, np.where(t < 2, far, 0.0))
+    else:
+        weights = np.maximum(1 - t, 0)
+    weights = np.where((place >= first) & (place < last), weights, 0.0)
+    return np.asarray(weights / weights.sum(1, keepdims=True))
+
+
 @reference
 @widened
-def interpolate(x: np.ndarray, *sizes: int, mode: str, align_corners: bool, scale_factors: tuple[float, ...] | None) -> np.ndarray:
+def interpolate(x: np.ndarray, *sizes: int, mode: str, align_corners: bool, scale_factors: tuple[float, ...] | None,
+                antialias: bool) -> np.ndarray:
     if mode == "area":
         return np.asarray(adapted_mean(x, sizes))
     for index, count in enumerate(sizes):
         axis = index + 2
         scale = scale_factors[index] if scale_factors else None
-        matrix = resampling_matrix(x.shape[axis], count, mode, scale, align_corners)
+        matrix = (wide_matrix if antialias else resampling_matrix)(x.shape[axis], count, mode, scale, align_corners)
         x = np.moveaxis(np.tensordot(x, matrix.astype(x.dtype), (axis, 1)), -1, axis)
     return np.ascontiguousarray(x)
 
@@ -69,12 +89,13 @@ def interpolate(x: np.ndarray, *sizes: int, mode: str, align_corners: bool, scal
 @reference
 @widened
 def interpolate_gradient(g: np.ndarray, x: np.ndarray, *sizes: int, mode: str, align_corners: bool,
-                         scale_factors: tuple[float, ...] | None) -> np.ndarray:
+                         scale_factors: tuple[float, ...] | None, antialias: bool) -> np.ndarray:
     if mode == "area":
         return np.asarray(adaptive_avg_pool_gradient(g, x, *sizes))
     for index, count in enumerate(sizes):
         axis = index + 2
-        matrix = resampling_matrix(x.shape[axis], count, mode, scale_factors[index] if scale_factors else None, align_corners)
+        scale = scale_factors[index] if scale_factors else None
+        matrix = (wide_matrix if antialias else resampling_matrix)(x.shape[axis], count, mode, scale, align_corners)
         g = np.moveaxis(np.tensordot(g, matrix.astype(x.dtype), (axis, 0)), -1, axis)
     return np.ascontiguousarray(g)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from scriptc.ir.ops.normalization import log_softmax
 from scriptc.ir.ops.shape import numel, size
-from scriptc.ir.registry import OpError, Tensor, floating, in_range, integral, op, same_dtype, same_type, shape_text
+from scriptc.ir.registry import OpError, Tensor, floating, in_range, integral, op, rank_is, same_dtype, same_size, same_type, shape_text
 from scriptc.ir.types import FLOAT_CATEGORY, INT_CATEGORY, TensorType
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -98,3 +98,48 @@ def probability_gradient(g: Any, x: Any, target: Any, weight: Any, *, ignore_ind
 @nll_loss.gradient
 def _(g: Any, y: Any, x: Any, target: Any, weight: Any, **attributes: Any) -> Any:
     return nll_loss_gradient(g, x, target, weight, **attributes), None, None
+
+
+def alignment_loss(log_probs: TensorType, targets: TensorType, input_lengths: TensorType, target_lengths: TensorType,
+                   blank: int) -> TensorType:
+    """The type of `ctc_loss`: one loss per sequence. OpError if the operands do not fit each other."""
+    floating(log_probs, "log_probs")
+    rank_is(log_probs, "log_probs", 3)
+    rank_is(targets, "targets", 2)
+    batch = None if log_probs.shape is None else log_probs.shape[1]
+    if targets.shape is not None:
+        batch = same_size(targets.shape[0], batch, "the batches of targets and log_probs")
+    for name, kind in (("targets", targets), ("input_lengths", input_lengths), ("target_lengths", target_lengths)):
+        integral(kind, name)
+        if kind is not targets:
+            rank_is(kind, name, 1)
+            if kind.shape is not None:
+                batch = same_size(kind.shape[0], batch, f"the batches of {name} and log_probs")
+    if log_probs.shape is not None and isinstance(log_probs.shape[2], int):
+        in_range(blank, 0, log_probs.shape[2] - 1, "blank")
+    return log_probs.with_shape((batch,))
+
+
+@op
+def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_lengths: Tensor, *, blank: int = 0) -> Tensor:
+    """-log of the probability that log_probs [T, N, C] spell targets [N, S], blanks between (Graves et al. 2006): [N].
+
+    input_lengths and target_lengths [N] say how much of each sequence counts; inf where no alignment is long enough.
+    """
+    return alignment_loss(log_probs, targets, input_lengths, target_lengths, blank)
+
+
+@op(no_gradient="second derivatives of the loss kernel are not needed by any model seen")
+def ctc_loss_gradient(g: Tensor, log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_lengths: Tensor, *,
+                      blank: int = 0) -> Tensor:
+    """The gradient of `ctc_loss` to the scores that log_probs are the log_softmax of: exp(log_probs) less the posterior.
+
+    That is torch's choice too: the next step back, through log_softmax, leaves it as it is.
+    """
+    same_type(g, alignment_loss(log_probs, targets, input_lengths, target_lengths, blank), "g")
+    return log_probs
+
+
+@ctc_loss.gradient
+def _(g: Any, y: Any, log_probs: Any, *operands: Any, blank: int) -> Any:
+    return ctc_loss_gradient(g, log_probs, *operands, blank=blank), None, None, None

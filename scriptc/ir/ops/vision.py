@@ -14,8 +14,11 @@ MODES = {"nearest": (1, 2, 3), "nearest-exact": (1, 2, 3), "area": (1, 2, 3), "l
 SECOND = "second derivatives of resampling are not needed by any model seen"
 
 
-def interpolated(x: TensorType, sizes: tuple[IntType, ...], mode: str, scale_factors: tuple[float, ...] | None) -> TensorType:
+def interpolated(x: TensorType, sizes: tuple[IntType, ...], mode: str, scale_factors: tuple[float, ...] | None,
+                 antialias: bool) -> TensorType:
     """The type of `interpolate`. OpError if mode, sizes or factors do not fit x."""
+    if antialias and mode not in ("bilinear", "bicubic"):
+        raise OpError("E0492", mode=f"{mode} with antialias", known="bilinear, bicubic")
     if len(sizes) not in MODES.get(mode, ()):
         known = ", ".join(name for name, counts in MODES.items() if len(sizes) in counts)
         raise OpError("E0492", mode=mode, known=f"{known} for {len(sizes)} dimensions")
@@ -35,9 +38,12 @@ def interpolated(x: TensorType, sizes: tuple[IntType, ...], mode: str, scale_fac
 
 @op
 def interpolate(x: Tensor, *sizes: Int, mode: str, align_corners: bool = False,
-                scale_factors: tuple[float, ...] | None = None) -> Tensor:
-    """x [N, C, *S] resampled to `sizes` (torch interpolate); `scale_factors`, where given, fix the sampling positions."""
-    return interpolated(x, sizes, mode, scale_factors)
+                scale_factors: tuple[float, ...] | None = None, antialias: bool = False) -> Tensor:
+    """x [N, C, *S] resampled to `sizes` (torch interpolate); `scale_factors`, where given, fix the sampling positions.
+
+    With `antialias` (bilinear and bicubic) the kernel is as wide as an output pixel where the image gets smaller.
+    """
+    return interpolated(x, sizes, mode, scale_factors, antialias)
 
 
 def sampled(x: TensorType, grid: TensorType, mode: str, padding_mode: str) -> TensorType:
@@ -63,9 +69,9 @@ def grid_sample(x: Tensor, grid: Tensor, *, mode: str = "bilinear", padding_mode
 
 @op(no_gradient=SECOND)
 def interpolate_gradient(g: Tensor, x: Tensor, *sizes: Int, mode: str, align_corners: bool = False,
-                         scale_factors: tuple[float, ...] | None = None) -> Tensor:
+                         scale_factors: tuple[float, ...] | None = None, antialias: bool = False) -> Tensor:
     """The gradient of `interpolate` to x; of x only the shape is used."""
-    same_type(g, interpolated(x, sizes, mode, scale_factors), "g")
+    same_type(g, interpolated(x, sizes, mode, scale_factors, antialias), "g")
     return x
 
 

@@ -3,7 +3,9 @@ from torch import nn, autograd, jit, cuda, utils, linalg, special, backends, hub
 from torch.nn.functional import (
     relu, dropout, batch_norm, layer_norm, group_norm, instance_norm, embedding, conv1d, conv2d, conv3d, conv_transpose1d,
     conv_transpose2d, conv_transpose3d, celu, selu, prelu, rrelu, bilinear, pairwise_distance, cosine_similarity,
-    avg_pool1d, max_pool1d, max_pool2d, max_pool3d, adaptive_avg_pool1d, rms_norm, threshold,
+    avg_pool1d, max_pool1d, max_pool2d, max_pool3d, adaptive_avg_pool1d, rms_norm, threshold, threshold_, hardshrink, pixel_unshuffle,
+    channel_shuffle, native_channel_shuffle, pdist, relu_, selu_, celu_, rrelu_, alpha_dropout, feature_alpha_dropout, ctc_loss,
+    margin_ranking_loss, hinge_embedding_loss, cosine_embedding_loss, triplet_margin_loss, poisson_nll_loss, kl_div,
 )
 
 

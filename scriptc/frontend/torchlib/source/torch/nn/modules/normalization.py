@@ -81,3 +81,27 @@ class LocalResponseNorm(Module):
 
     def forward(self, input):
         return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+
+class CrossMapLRN2d(Module):
+    """Local response normalisation as the older Lua code has it: the first channel never leaves the running sum."""
+
+    def __init__(self, size, alpha=1e-4, beta=0.75, k=1):
+        super().__init__()
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
+
+    def forward(self, input):
+        squares = (input * input).unbind(1)
+        reach = int((self.size - 1) / 2 + 1)
+        total = sum(squares[:reach])
+        totals = [total]
+        for c in range(1, len(squares)):
+            if c < len(squares) - reach + 1:
+                total = total + squares[c + reach - 1]
+            if c > reach:
+                total = total - squares[c - reach]
+            totals.append(total)
+        return input * (torch.stack(totals, 1) * (self.alpha / self.size) + self.k) ** -self.beta

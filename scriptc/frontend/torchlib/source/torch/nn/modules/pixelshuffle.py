@@ -1,4 +1,4 @@
-"""PixelShuffle and its inverse."""
+"""PixelShuffle, its inverse, and ChannelShuffle."""
 from torch.nn import functional as F
 from torch.nn.modules.module import Module
 
@@ -19,3 +19,12 @@ class PixelUnshuffle(Module):
 
     def forward(self, input):
         return F.pixel_unshuffle(input, self.downscale_factor)
+
+
+class ChannelShuffle(Module):
+    def __init__(self, groups):
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, input):
+        return F.channel_shuffle(input, self.groups)

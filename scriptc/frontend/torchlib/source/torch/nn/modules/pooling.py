@@ -1,6 +1,7 @@
 """Pooling."""
 from torch.nn import functional as F
 from torch.nn.modules.module import Module
+from torch.nn.modules.utils import _ntuple
 
 
 class _MaxPoolNd(Module):
@@ -97,7 +98,7 @@ class AdaptiveMaxPool3d(_AdaptivePoolNd):
         return F.adaptive_max_pool3d(input, self.output_size, self.return_indices)
 
 
-class LPPool2d(Module):
+class _LPPoolNd(Module):
     def __init__(self, norm_type, kernel_size, stride=None, ceil_mode=False):
         super().__init__()
         self.norm_type = norm_type
@@ -105,10 +106,58 @@ class LPPool2d(Module):
         self.stride = stride
         self.ceil_mode = ceil_mode
 
+
+class LPPool1d(_LPPoolNd):
     def forward(self, input):
-        return F.lp_pool2d(input, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
+        return F.lp_pool1d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
 
 
-class LPPool1d(LPPool2d):
+class LPPool2d(_LPPoolNd):
     def forward(self, input):
-        return F.lp_pool2d(input.unsqueeze(-2), self.norm_type, (1, self.kernel_size), self.stride, self.ceil_mode).squeeze(-2)
+        return F.lp_pool2d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+
+
+class LPPool3d(_LPPoolNd):
+    def forward(self, input):
+        return F.lp_pool3d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+
+
+class _MaxUnpoolNd(Module):
+    _count = 2
+
+    def __init__(self, kernel_size, stride=None, padding=0):
+        super().__init__()
+        as_tuple = _ntuple(self._count)
+        self.kernel_size = as_tuple(kernel_size)
+        self.stride = as_tuple(stride if stride is not None else kernel_size)
+        self.padding = as_tuple(padding)
+
+
+class MaxUnpool1d(_MaxUnpoolNd):
+    _count = 1
+
+    def forward(self, input, indices, output_size=None):
+        return F.max_unpool1d(input, indices, self.kernel_size, self.stride, self.padding, output_size)
+
+
+class MaxUnpool2d(_MaxUnpoolNd):
+    _count = 2
+
+    def forward(self, input, indices, output_size=None):
+        return F.max_unpool2d(input, indices, self.kernel_size, self.stride, self.padding, output_size)
+
+
+class MaxUnpool3d(_MaxUnpoolNd):
+    _count = 3
+
+    def forward(self, input, indices, output_size=None):
+        return F.max_unpool3d(input, indices, self.kernel_size, self.stride, self.padding, output_size)
+
+
+class FractionalMaxPool2d(Module):
+    def __init__(self, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None):
+        raise NotImplementedError("FractionalMaxPool2d: windows at random places")
+
+
+class FractionalMaxPool3d(FractionalMaxPool2d):
+    pass

@@ -15,8 +15,10 @@ class RNNBase(Module):
     def __init__(self, input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0, bidirectional=False,
                  proj_size=0, device=None, dtype=None):
         super().__init__()
-        if proj_size:
-            raise NotImplementedError("recurrent layers with proj_size")
+        if proj_size < 0 or (proj_size and proj_size >= hidden_size):
+            raise ValueError("proj_size has to be a positive integer smaller than hidden_size")
+        if proj_size and self._gates != 4:
+            raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -31,12 +33,16 @@ class RNNBase(Module):
         for layer in range(num_layers):
             for direction in range(directions):
                 suffix = "_reverse" if direction == 1 else ""
-                width = input_size if layer == 0 else hidden_size * directions
+                state = proj_size or hidden_size
+                width = input_size if layer == 0 else state * directions
                 names = [f"weight_ih_l{layer}{suffix}", f"weight_hh_l{layer}{suffix}"]
-                shapes = [(rows, width), (rows, hidden_size)]
+                shapes = [(rows, width), (rows, state)]
                 if bias:
                     names += [f"bias_ih_l{layer}{suffix}", f"bias_hh_l{layer}{suffix}"]
                     shapes += [(rows,), (rows,)]
+                if proj_size:
+                    names.append(f"weight_hr_l{layer}{suffix}")
+                    shapes.append((proj_size, hidden_size))
                 for name, shape in zip(names, shapes):
                     setattr(self, name, Parameter(torch.empty(shape, dtype=dtype)))
                     self._flat_weights_names.append(name)
@@ -60,8 +66,8 @@ class RNNBase(Module):
         return torch.zeros(self.num_layers * directions, batch, self.hidden_size, dtype=input.dtype)
 
     def _per_layer(self):
-        per = (4 if self.bias else 2) * (2 if self.bidirectional else 1)
         weights = self._flat_weights
+        per = len(weights) // self.num_layers
         return [weights[i * per:(i + 1) * per] for i in range(self.num_layers)]
 
     def _run(self, input, states, op, **attributes):
@@ -89,6 +95,35 @@ class RNNBase(Module):
 class LSTM(RNNBase):
     _gates = 4
 
+    def _projected(self, input, hx):
+        """Step by step: the state that goes round is a linear map of the cell's output (Sak et al. 2014)."""
+        directions = 2 if self.bidirectional else 1
+        sequence = input.transpose(0, 1) if self.batch_first else input
+        h_all, c_all = [], []
+        for layer, weights in enumerate(self._per_layer()):
+            per = len(weights) // directions
+            outputs = []
+            for direction in range(directions):
+                mine = weights[direction * per:(direction + 1) * per]
+                w_ih, w_hh, w_hr = mine[0], mine[1], mine[-1]
+                b_ih, b_hh = (mine[2], mine[3]) if self.bias else (None, None)
+                h, c = hx[0][layer * directions + direction], hx[1][layer * directions + direction]
+                given = F.linear(sequence.flip(0) if direction == 1 else sequence, w_ih, b_ih)
+                steps = []
+                for t in range(given.shape[0]):
+                    i, f, g, o = (given[t] + F.linear(h, w_hh, b_hh)).chunk(4, -1)
+                    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+                    h = F.linear(o.sigmoid() * c.tanh(), w_hr)
+                    steps.append(h)
+                run = torch.stack(steps)
+                outputs.append(run.flip(0) if direction == 1 else run)
+                h_all.append(h)
+                c_all.append(c)
+            sequence = torch.cat(outputs, -1)
+            if self.training and self.dropout > 0 and layer < self.num_layers - 1:
+                sequence = F.dropout(sequence, self.dropout, True)
+        return sequence.transpose(0, 1) if self.batch_first else sequence, torch.stack(h_all), torch.stack(c_all)
+
     def forward(self, input, hx=None):
         if input.dim() == 2:
             batch_dim = 0 if self.batch_first else 1
@@ -97,8 +132,8 @@ class LSTM(RNNBase):
             return output.squeeze(batch_dim), (h.squeeze(1), c.squeeze(1))
         if hx is None:
             zeros = self._initial(input)
-            hx = (zeros, zeros)
-        output, h, c = self._run(input, hx, ops.lstm)
+            hx = (zeros[..., :self.proj_size] if self.proj_size else zeros, zeros)
+        output, h, c = self._projected(input, hx) if self.proj_size else self._run(input, hx, ops.lstm)
         return output, (h, c)
 
 

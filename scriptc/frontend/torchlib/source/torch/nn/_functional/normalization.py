@@ -1,0 +1,56 @@
+"""Normalisation."""
+import __ops__ as ops
+import torch
+from torch.nn._functional.pooling import avg_pool2d, avg_pool3d
+from torch.nn._functional.vision import pad
+
+
+def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
+    if not training:
+        return ops.batch_norm(input, running_mean, running_var, weight, bias, eps=eps)
+    result, mean, var = ops.batch_norm_train(input, weight, bias, eps=eps)
+    if running_mean is not None:
+        count = input.numel() // input.shape[1]
+        running_mean.copy_(running_mean * (1 - momentum) + mean.detach() * momentum)
+        unbiased = var.detach() * (float(count) / float(count - 1))
+        running_var.copy_(running_var * (1 - momentum) + unbiased * momentum)
+    return result
+
+
+def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
+    return ops.layer_norm(input, weight, bias, axes=len(normalized_shape), eps=eps)
+
+
+def rms_norm(input, normalized_shape, weight=None, eps=None):
+    if eps is None:
+        eps = torch.finfo(input.dtype).eps
+    return ops.rms_norm(input, weight, axes=len(normalized_shape), eps=eps)
+
+
+def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
+    return ops.group_norm(input, weight, bias, groups=num_groups, eps=eps)
+
+
+def instance_norm(input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5):
+    if not use_input_stats:
+        return ops.batch_norm(input, running_mean, running_var, weight, bias, eps=eps)
+    if running_mean is not None:
+        places = list(range(2, input.dim()))
+        with torch.no_grad():
+            running_mean.copy_(running_mean * (1 - momentum) + input.mean(places).mean(0) * momentum)
+            running_var.copy_(running_var * (1 - momentum) + input.var(places).mean(0) * momentum)
+    if weight is not None:
+        return ops.group_norm(input, weight, bias, groups=weight.shape[0], eps=eps)
+    result = ops.layer_norm(input, None, None, axes=input.dim() - 2, eps=eps)
+    return result if bias is None else result + bias.reshape([-1] + [1] * (input.dim() - 2))
+
+
+def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
+    squares = (input * input).unsqueeze(1)
+    if input.dim() == 3:
+        squares = pad(squares, (0, 0, size // 2, (size - 1) // 2))
+        squares = avg_pool2d(squares, (size, 1), stride=1).squeeze(1)
+    else:
+        squares = pad(squares, (0, 0, 0, 0, size // 2, (size - 1) // 2))
+        squares = avg_pool3d(squares, (size, 1, 1), stride=1).squeeze(1)
+    return input / (squares * alpha + k) ** beta
