@@ -63,6 +63,8 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
 def prelu(input, weight):
     if weight.numel() != 1:
         weight = weight.reshape([1, -1] + [1] * (input.dim() - 2)) if input.dim() > 1 else weight
+    elif input.dim() == 0:
+        weight = weight.reshape(())
     return torch.where(input > 0, input, input * weight)
 
 

@@ -31,6 +31,20 @@ def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-1
                              reduction=_reduction(size_average, reduce, reduction))
 
 
+def linear_cross_entropy(input, linear_weight, target, *, linear_bias=None, weight=None, reduction="mean", ignore_index=None,
+                         label_smoothing=0.0, options=None):
+    """cross_entropy(linear(input, linear_weight, linear_bias), target); weights may be [C, d_1, ..., d_K, in]. Chunks are the compiler's affair."""
+    sizes = list(linear_weight.shape[:-1])
+    if len(sizes) > 1 and input.dim() == 1:
+        raise RuntimeError("K-dimensional loss requires batched input")
+    if ignore_index is not None and target.is_floating_point():
+        raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
+    bias = None if linear_bias is None else linear_bias.reshape(-1)
+    logits = ops.linear(input, linear_weight.reshape(-1, linear_weight.shape[-1]), bias)
+    return cross_entropy(logits.reshape(list(input.shape[:-1]) + sizes), target, weight, reduction=reduction,
+                         ignore_index=-100 if ignore_index is None else ignore_index, label_smoothing=label_smoothing)
+
+
 def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
     return ops.nll_loss(input, target, weight, ignore_index=ignore_index, reduction=_reduction(size_average, reduce, reduction))
 
@@ -92,9 +106,11 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
     if log_target:
         losses = target.exp() * (target - input)
     else:
-        losses = torch.where(target > 0, target * (target.clamp_min(1e-38).log() - input), torch.zeros_like(target))
+        empty = target == 0
+        inner = torch.where(empty, torch.ones_like(target), target)
+        losses = torch.where(empty, torch.zeros_like(target), target * inner.log()) - target * input
     if reduction == "batchmean":
-        return losses.sum() / input.shape[0]
+        return losses.sum() / input.shape[0] if input.dim() > 0 else losses.sum()
     return _reduced(losses, _reduction(size_average, reduce, reduction))
 
 

@@ -51,6 +51,7 @@ def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
         squares = pad(squares, (0, 0, size // 2, (size - 1) // 2))
         squares = avg_pool2d(squares, (size, 1), stride=1).squeeze(1)
     else:
-        squares = pad(squares, (0, 0, 0, 0, size // 2, (size - 1) // 2))
-        squares = avg_pool3d(squares, (size, 1, 1), stride=1).squeeze(1)
+        flat = squares.reshape(input.shape[0], 1, input.shape[1], input.shape[2], -1)
+        flat = pad(flat, (0, 0, 0, 0, size // 2, (size - 1) // 2))
+        squares = avg_pool3d(flat, (size, 1, 1), stride=1).reshape(input.shape)
     return input / (squares * alpha + k) ** beta
