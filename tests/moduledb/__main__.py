@@ -30,14 +30,12 @@ def main() -> None:
         dtype, training, gradient = RUNS[run]
         counts: Counter[str] = Counter()
         reasons: dict[tuple[str, str, str], int] = defaultdict(int)
-        tried: Counter[str] = Counter()
         with tempfile.TemporaryDirectory() as folder:
-            for case in cases(dtype, training, gradient):
+            for case in cases(dtype, training, gradient, options.limit or None):
                 name = case[0] if isinstance(case, tuple) else case.module
-                if (only and name not in only) or (options.limit and tried[name] >= options.limit):
+                if only and name not in only:
                     continue
                 seen.add(name)
-                tried[name] += 1
                 verdict = Verdict("left out", case[1]) if isinstance(case, tuple) else judge(case, training, gradient, Path(folder))
                 counts[verdict.status] += 1
                 if verdict.status == "agree":

@@ -89,8 +89,8 @@ def detached(value: Any) -> Any:
     return type(value)(detached(v) for v in value) if type(value) in (tuple, list) else value
 
 
-def cases(dtype: str, training: bool, gradient: bool = False) -> Iterator[Case | tuple[str, str]]:
-    """All samples of the database in one dtype and mode; (module, why) where a sample cannot be made."""
+def cases(dtype: str, training: bool, gradient: bool = False, limit: int | None = None) -> Iterator[Case | tuple[str, str]]:
+    """The samples (the first `limit` a module) of the database in one dtype and mode; (module, why) where one cannot be made."""
     import torch
     from torch.testing._internal.common_modules import module_db
 
@@ -101,7 +101,7 @@ def cases(dtype: str, training: bool, gradient: bool = False) -> Iterator[Case |
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.manual_seed(1)
-            samples = list(info.module_inputs_func(info, "cpu", getattr(torch, dtype), gradient, training=training))
+            samples = list(info.module_inputs_func(info, "cpu", getattr(torch, dtype), gradient, training=training))[:limit]
         for index, sample in enumerate(samples):
             given, call = sample.constructor_input, sample.forward_input
             try:
