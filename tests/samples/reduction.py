@@ -42,8 +42,8 @@ def samples() -> list[Sample]:
             for keepdim in (False, True) if dims else (False,):
                 add(op, (x,), {"dims": dims, "keepdim": keepdim} if dims else {"dims": None}, True)
             add(op, (small,), {"dims": dims if dims else None})
-    for p in (0.0, 1.0, 3.0, np.inf):
-        add("norm", (x,), {"p": p, "dims": (1,)}, p in (1.0, 3.0))
+    for p in (0.0, 0.5, 1.0, 3.0, np.inf, -np.inf):
+        add("norm", (x,), {"p": p, "dims": (1,)}, p != 0)
     add("var", (x,), {"dims": (1,), "correction": 0.0}, True)
     for op in ("sum", "prod", "any", "all"):
         for dims in (None, (0,)):
@@ -59,12 +59,15 @@ def samples() -> list[Sample]:
         add(op, (integers,), {"dim": 0})
     add("argmax", (x,), {"dim": None})
     for op in ("cumsum", "cumprod"):
-        add(op, (x,), {"dim": 1}, op == "cumsum")
+        add(op, (x,), {"dim": 1}, True)
         add(op, (integers,), {"dim": -1})
     for descending in (False, True):
         add("sort", (x,), {"dim": 1, "descending": descending}, True)
         add("sort", (nan,), {"dim": 1, "descending": descending, "stable": True})
         add("topk", (x, 2), {"dim": -1, "largest": descending}, True)
+    zeros = np.array([[0.0, 2.0, 3.0], [0.0, -1.0, 0.0]])
+    for op in ("cumprod", "prod"):
+        add(op, (zeros,), {"dim": 1} if op == "cumprod" else {"dims": (1,)}, True)
     add("count_nonzero", (integers,), {"dims": (0,)})
     return found
 

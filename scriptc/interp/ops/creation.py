@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from scriptc.interp.registry import reference
-from scriptc.ir.types import DType
+from scriptc.ir.types import FLOAT_CATEGORY, DType
 
 
 @reference
@@ -29,7 +29,9 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: DType) -> np.ndarray:
     # From both ends, as torch computes it: the last value is exact.
     if steps == 1:
         return np.full(1, start, dtype.numpy)
-    work = np.float64 if dtype.name == "float64" else np.float32
+    if dtype.category < FLOAT_CATEGORY:
+        start, end = int(start), int(end)
+    work = np.float32 if dtype.category == FLOAT_CATEGORY and dtype.name != "float64" else np.float64
     step = work(work(end) - work(start)) / work(max(steps - 1, 1))
     position = np.arange(steps)
     rising = work(start) + step * position.astype(work)  # type: ignore[operator]

@@ -95,7 +95,9 @@ def _floor_divide(a: np.ndarray, b: np.ndarray) -> Any:
 
 def _power(a: np.ndarray, b: np.ndarray) -> Any:
     if a.dtype.kind == "i" and np.any(b < 0):
-        raise RuntimeError("Integers to negative integer powers are not allowed.")
+        # Only 1 and -1 have integer reciprocals; torch gives 0 for all others.
+        negative = np.where(a == 1, 1, np.where(a == -1, 1 - 2 * (b % 2), 0))
+        return np.where(b < 0, negative, np.power(a, np.maximum(b, 0)))
     return np.power(a, b) if a.dtype != bool else np.where(b, a, True)
 
 

@@ -35,5 +35,7 @@ def cdist(a: np.ndarray, b: np.ndarray, *, p: float) -> np.ndarray:
     if p == 2:
         return np.asarray(np.sqrt((difference**2).sum(-1)))
     if p == np.inf:
-        return np.asarray(difference.max(-1))
+        return np.asarray(difference.max(-1, initial=0))
+    if p == 0:
+        return np.asarray((difference != 0).sum(-1)).astype(a.dtype)
     return np.asarray((difference**p).sum(-1) ** (1 / p)).astype(a.dtype)

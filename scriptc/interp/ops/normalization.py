@@ -75,7 +75,7 @@ def batch_norm_train(x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray 
 @reference
 @widened
 def group_norm(x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, *, groups: int, eps: float) -> np.ndarray:
-    grouped = x.reshape(x.shape[0], groups, -1)
+    grouped = x.reshape(x.shape[0], groups, x.size // (x.shape[0] * groups) if x.shape[0] else 0)
     centred = grouped - grouped.mean(2, keepdims=True)
     result = (centred / np.sqrt((centred * centred).mean(2, keepdims=True) + x.dtype.type(eps))).reshape(x.shape)
     result = result if weight is None else result * channelwise(weight, x)

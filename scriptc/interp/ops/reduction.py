@@ -159,6 +159,32 @@ def cumprod(x: np.ndarray, *, dim: int) -> np.ndarray:
     return np.asarray(np.cumprod(x, axis=dim, dtype=integer_result(x)) if x.ndim else x.astype(integer_result(x)))
 
 
+@reference
+@widened
+def products_of_others(x: np.ndarray, *, dim: int) -> np.ndarray:
+    if x.ndim == 0:
+        return np.ones_like(x)
+    moved = np.moveaxis(x, dim, -1)
+    before, after = np.ones_like(moved), np.ones_like(moved)
+    before[..., 1:] = np.cumprod(moved[..., :-1], axis=-1)
+    after[..., :-1] = np.cumprod(moved[..., :0:-1], axis=-1)[..., ::-1]
+    return np.moveaxis(before * after, -1, dim)
+
+
+@reference
+@widened
+def cumprod_gradient(g: np.ndarray, x: np.ndarray, *, dim: int) -> np.ndarray:
+    if x.ndim == 0:
+        return g
+    along, values = np.moveaxis(g, dim, -1), np.moveaxis(x, dim, -1)
+    result = np.zeros_like(values)
+    for i in range(values.shape[-1]):
+        rest = values[..., i:].copy()
+        rest[..., 0] = np.prod(values[..., :i], axis=-1)
+        result[..., i] = (along[..., i:] * np.cumprod(rest, axis=-1)).sum(-1)
+    return np.moveaxis(result, -1, dim)
+
+
 def order(x: np.ndarray, dim: int, descending: bool) -> np.ndarray:
     """The stable order along `dim`, nan as the largest."""
     if not descending:

@@ -89,11 +89,16 @@ def cropped(x: np.ndarray, amounts: tuple[int, ...]) -> tuple[np.ndarray, list[t
     return x, widths
 
 
-_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+_MODES = {"reflect": "reflect", "circular": "wrap"}
 
 
 @reference
 def pad(x: np.ndarray, value: Any, *amounts: int, mode: str) -> np.ndarray:
+    if mode == "replicate":
+        for index in range(len(amounts) // 2):
+            dim, before, after = x.ndim - 1 - index, amounts[2 * index], amounts[2 * index + 1]
+            x = np.take(x, np.clip(np.arange(-before, x.shape[dim] + after), 0, x.shape[dim] - 1), axis=dim)
+        return x
     inner, widths = cropped(x, amounts)
     if mode == "constant":
         return np.pad(inner, widths, constant_values=np.asarray(value).astype(x.dtype))
@@ -110,7 +115,7 @@ def pad_gradient(g: np.ndarray, x: np.ndarray, *amounts: int, mode: str) -> np.n
 
 @reference
 def flip(x: np.ndarray, *, dims: tuple[int, ...]) -> np.ndarray:
-    return np.flip(x, dims)
+    return np.flip(x, dims) if x.ndim else x
 
 
 @reference
@@ -131,14 +136,14 @@ def repeat_interleave(x: np.ndarray, repeats: int, *, dim: int) -> np.ndarray:
 @reference
 def pixel_shuffle(x: np.ndarray, *, factor: int) -> np.ndarray:
     *lead, c, h, w = x.shape
-    split = x.reshape(-1, c // factor**2, factor, factor, h, w).transpose(0, 1, 4, 2, 5, 3)
+    split = x.reshape(math.prod(lead), c // factor**2, factor, factor, h, w).transpose(0, 1, 4, 2, 5, 3)
     return split.reshape(*lead, c // factor**2, h * factor, w * factor)
 
 
 @reference
 def pixel_unshuffle(x: np.ndarray, *, factor: int) -> np.ndarray:
     *lead, c, h, w = x.shape
-    split = x.reshape(-1, c, h // factor, factor, w // factor, factor).transpose(0, 1, 3, 5, 2, 4)
+    split = x.reshape(math.prod(lead), c, h // factor, factor, w // factor, factor).transpose(0, 1, 3, 5, 2, 4)
     return split.reshape(*lead, c * factor**2, h // factor, w // factor)
 
 

@@ -239,7 +239,7 @@ def fmod(a: E, b: E) -> E:
 
 @elementwise(primitive=True)
 def pow_(a: E, b: E) -> E:
-    """a ** b; RuntimeError for integers to a negative power, as in torch."""
+    """a ** b; integers to a negative power give 0 (1 and -1 their own powers), as in torch."""
 
 
 @elementwise(primitive=True, accepts="floating")
@@ -468,6 +468,13 @@ def _(g: Any, y: Any, x: Any, low: Any, high: Any) -> Any:
     if high is not None:
         inside = where(le(x, high), inside, zero)
         above = where(gt(x, high), g, zero)
+    if low is not None and high is not None:
+        # Where the limits cross the result is `high`, whatever x is.
+        crossed = low > high if isinstance(low, int | float) and isinstance(high, int | float) else gt(low, high)
+        if isinstance(crossed, bool):
+            below, above = (zero, g) if crossed else (below, above)
+        else:
+            below, above = where(crossed, zero, below), where(crossed, g, above)
     return inside, below, above
 
 

@@ -1,6 +1,7 @@
 """Sums, extrema, orders and scans along dimensions."""
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from scriptc.ir.dims import Dim
@@ -23,6 +24,19 @@ def reduced(x: TensorType, dims: tuple[int, ...] | None, keepdim: bool) -> Shape
         elif keepdim:
             kept.append(1)
     return tuple(kept)
+
+
+def counted(x: Any, dims: tuple[int, ...] | None) -> Any:
+    """How many elements are reduced into one."""
+    from scriptc.ir.ops.scalar import scalar_mul
+    from scriptc.ir.ops.shape import numel, size
+
+    if not dims or x.rank == 0:
+        return numel(x)
+    count = size(x, dim=dims[0] % x.rank)
+    for dim in dims[1:]:
+        count = scalar_mul(count, size(x, dim=dim % x.rank))
+    return count
 
 
 def restored(g: Any, x: Any, dims: tuple[int, ...] | None, keepdim: bool) -> Any:
@@ -141,6 +155,20 @@ def cumprod(x: Tensor, *, dim: int) -> Tensor:
     return x.with_dtype(int64) if x.dtype.category < FLOAT_CATEGORY else x
 
 
+@op(no_gradient="it serves the gradient of prod, and second derivatives of gradient kernels are not given")
+def products_of_others(x: Tensor, *, dim: int) -> Tensor:
+    """For each element the product of all the others along `dim`."""
+    axis(dim, x)
+    return x
+
+
+@op(no_gradient="it is the gradient of cumprod")
+def cumprod_gradient(g: Tensor, x: Tensor, *, dim: int) -> Tensor:
+    """The gradient of `cumprod`: sum over j >= i of g[j] times the product of x[k] for k <= j, k != i; exact where elements are 0."""
+    axis(dim, x)
+    return x
+
+
 @op
 def sort(x: Tensor, *, dim: int = -1, descending: bool = False, stable: bool = False) -> tuple[Tensor, Tensor]:
     """(values, int64 indices) in order along `dim`; nan counts as the largest; always stable here."""
@@ -180,16 +208,9 @@ def _(g: Any, y: Any, x: Any, *, dims: Any, keepdim: bool) -> Any:
 
 @mean.gradient
 def _(g: Any, y: Any, x: Any, *, dims: Any, keepdim: bool) -> Any:
-    from scriptc.ir.ops.scalar import scalar_mul
-    from scriptc.ir.ops.shape import expand_as, numel, size
+    from scriptc.ir.ops.shape import expand_as
 
-    if not dims:
-        count = numel(x)
-    else:
-        count = size(x, dim=dims[0] % x.rank)
-        for dim in dims[1:]:
-            count = scalar_mul(count, size(x, dim=dim % x.rank))
-    return expand_as(restored(g, x, dims, keepdim) / count, x)
+    return expand_as(restored(g, x, dims, keepdim) / counted(x, dims), x)
 
 
 def _extremum(g: Any, y: Any, x: Any, *, dims: Any, keepdim: bool) -> Any:
@@ -219,16 +240,9 @@ min_with_index.gradient(_indexed)
 
 @var.gradient
 def _(g: Any, y: Any, x: Any, *, dims: Any, correction: float, keepdim: bool) -> Any:
-    from scriptc.ir.ops.scalar import scalar_mul, scalar_sub
-    from scriptc.ir.ops.shape import numel, size
+    from scriptc.ir.ops.scalar import scalar_sub
 
-    if not dims:
-        count = numel(x)
-    else:
-        count = size(x, dim=dims[0] % x.rank)
-        for dim in dims[1:]:
-            count = scalar_mul(count, size(x, dim=dim % x.rank))
-    return restored(g, x, dims, keepdim) * (x - x.mean(dims, keepdim=True)) * 2.0 / scalar_sub(count, correction)
+    return restored(g, x, dims, keepdim) * (x - x.mean(dims, keepdim=True)) * 2.0 / scalar_sub(counted(x, dims), correction)
 
 
 @logsumexp.gradient
@@ -246,11 +260,28 @@ def _(g: Any, y: Any, x: Any, *, p: float, dims: Any, keepdim: bool) -> Any:
         return masked_fill(g * x / y, eq(y, 0.0), 0.0)
     if p == 1.0:
         return g * sign(x)
+    if p == 0.0:
+        return g * x * 0.0
+    if p in (math.inf, -math.inf):
+        # Equal extremes share the gradient evenly.
+        picked = eq(abs_(x), y).cast(x.dtype)
+        return sign(x) * picked * (g / picked.sum(dims, keepdim=True))
+    if p < 1.0:
+        return masked_fill(g * sign(x) * masked_fill(pow_(abs_(x), p - 1.0), eq(x, 0.0), 0.0) * pow_(y, 1.0 - p), eq(y, 0.0), 0.0)
     return masked_fill(g * sign(x) * pow_(abs_(x), p - 1.0) / pow_(y, p - 1.0), eq(y, 0.0), 0.0)
 
 
 @prod.gradient
 def _(g: Any, y: Any, x: Any, *, dims: Any, keepdim: bool) -> Any:
+    from scriptc.ir.ops.shape import expand_as, reshape, reshape_as
+
+    # The product of the others, so that zeros among the elements need no division.
+    if x.rank == 0:
+        return g
+    if dims and len(dims) == 1:
+        return expand_as(restored(g, x, dims, keepdim), x) * products_of_others(x, dim=dims[0])
+    if not dims:
+        return expand_as(restored(g, x, dims, keepdim), x) * reshape_as(products_of_others(reshape(x, -1), dim=0), x)
     return restored(g * y, x, dims, keepdim) / x
 
 
@@ -258,7 +289,10 @@ def _(g: Any, y: Any, x: Any, *, dims: Any, keepdim: bool) -> Any:
 def _(g: Any, y: Any, x: Any, *, dim: int) -> Any:
     from scriptc.ir.ops.shape import flip
 
-    return flip(cumsum(flip(g, dims=(dim,)), dim=dim), dims=(dim,))
+    return g if x.rank == 0 else flip(cumsum(flip(g, dims=(dim,)), dim=dim), dims=(dim,))
+
+
+cumprod.gradient(lambda g, y, x, dim: cumprod_gradient(g, x, dim=dim))
 
 
 def _ordered(g: Any, y: Any, x: Any, *rest: Any, dim: int, **attributes: Any) -> Any:
@@ -271,5 +305,4 @@ sort.gradient(_ordered)
 topk.gradient(_ordered)
 
 nondifferentiable("its result is bool or an index", any_, all_, argmax, argmin, count_nonzero)
-nondifferentiable("its gradient is not defined where an element is 0, and no model seen needs it", cumprod)
 

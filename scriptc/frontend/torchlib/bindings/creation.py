@@ -109,6 +109,9 @@ def arange(ev: Evaluator, *bounds: Any, start: Any = None, end: Any = None, step
         first = start
     if dtype is None:
         dtype = default_dtype(ev) if any(number_dtype(ev, v).category == FLOAT_CATEGORY for v in (first, last, by)) else int64
+    if dtype.category < FLOAT_CATEGORY:
+        # Bounds are truncated before the count is taken: arange(-0.9, 2.1, 2.0, dtype=torch.int64) has one element.
+        first, last, by = (int(v) if isinstance(v, float) else v for v in (first, last, by))
     return finish(ev.op("arange", first, last, by, dtype=dtype), requires_grad)
 
 
@@ -131,8 +134,9 @@ def tensor(ev: Evaluator, data: Any, *, dtype: Any = None, device: Any = None, r
 
 
 @torch_function("scalar_tensor")
-def scalar_tensor(ev: Evaluator, data: Any, *, dtype: Any = None, device: Any = None) -> TensorValue:
-    return tensor_from(ev, data, dtype or default_dtype(ev))
+def scalar_tensor(ev: Evaluator, data: Any, *, dtype: Any = None, device: Any = None, layout: Any = None,
+                  requires_grad: Any = False, pin_memory: Any = False) -> TensorValue:
+    return finish(tensor_from(ev, data, dtype or default_dtype(ev)), requires_grad)
 
 
 @tensor_method("new_tensor")
@@ -219,7 +223,6 @@ def meshgrid(ev: Evaluator, *tensors: Any, indexing: str = "ij") -> tuple[Tensor
         shaped = ev.op("reshape", t, *[-1 if i == index else 1 for i in range(len(order))])
         grids.append(ev.op("expand", shaped, *lengths))
     if swap:
-        grids = [ev.op("permute", g, dims=(1, 0, *range(2, len(order)))) for g in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 

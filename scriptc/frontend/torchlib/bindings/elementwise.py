@@ -17,9 +17,11 @@ from scriptc.frontend.torchlib.bindings.promotion import (
 )
 from scriptc.frontend.torchlib.bindings.register import both, tensor_method, torch_function
 from scriptc.ir.types import (
+    DTYPES,
     FLOAT_CATEGORY,
     INT_CATEGORY,
     bool_,
+    int64,
 )
 
 
@@ -75,7 +77,7 @@ for _op, _names in {
 }.items():
     _unary(_op, *_names.split(), floating=True)
 for _op, _names in {"neg": "neg negative", "abs": "abs absolute", "sign": "sign sgn", "floor": "floor", "ceil": "ceil", "trunc": "trunc fix",
-                    "frac": "frac", "square": "square", "relu": "relu", "bitwise_not": "bitwise_not"}.items():
+                    "frac": "frac", "relu": "relu", "bitwise_not": "bitwise_not"}.items():
     _unary(_op, *_names.split())
 for _op in ("isnan", "isinf", "isfinite", "logical_not"):
     _unary(_op, _op, bools=True)
@@ -97,6 +99,8 @@ tensor_method("__invert__")(lambda ev, input: ev.op("bitwise_not", input))
 def nan_to_num(ev: Evaluator, input: Any, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> TensorValue:
     import numpy as np
 
+    if storage.dtype(input).category < FLOAT_CATEGORY:
+        return storage.tensor_of(storage.read(ev, input))
     limits = np.finfo(storage.dtype(input).numpy if storage.dtype(input).name != "bfloat16" else np.float32)
     high = float(limits.max) if posinf is None else posinf
     low = float(limits.min) if neginf is None else neginf
@@ -139,7 +143,6 @@ _binary("mul", "mul multiply", operators="mul")
 _binary("floor_divide", "floor_divide", operators="floordiv")
 _binary("remainder", "remainder", operators="mod")
 _binary("fmod", "fmod")
-_binary("pow", "pow", operators="pow")
 _binary("atan2", "atan2 arctan2", floating=True)
 _binary("maximum", "maximum")
 _binary("minimum", "minimum")
@@ -186,9 +189,31 @@ tensor_method("__itruediv__")(lambda ev, input, other: store(ev, input, div(ev, 
 
 
 @both("rsub")
-def rsub(ev: Evaluator, input: Any, other: Any) -> TensorValue:
-    left, right = promoted(ev, other, input)
+def rsub(ev: Evaluator, input: Any, other: Any, *, alpha: Any = 1) -> TensorValue:
+    left, right = promoted(ev, other, input if alpha == 1 else function_mul(ev, input, alpha))
     return ev.op("sub", left, right)
+
+
+@both("pow")
+def power(ev: Evaluator, input: Any, exponent: Any) -> TensorValue:
+    left, right = promoted(ev, input, exponent)
+    if isinstance(right, int) and right < 0 and storage.dtype(left).category == INT_CATEGORY:
+        ev.throw("RuntimeError", "Integers to negative integer powers are not allowed.")
+    return ev.op("pow", left, right)
+
+
+inplace("pow", power)
+tensor_method("__pow__")(lambda ev, input, other: power(ev, input, other))
+tensor_method("__rpow__")(lambda ev, input, other: power(ev, other, input))
+tensor_method("__ipow__")(lambda ev, input, other: store(ev, input, power(ev, input, other)))
+
+
+@both("square")
+def square(ev: Evaluator, input: Any) -> TensorValue:
+    return ev.op("square", converted(ev, input, int64) if storage.dtype(input) is bool_ else input)
+
+
+inplace("square", square)
 
 
 # Three operands and conditions.
@@ -251,6 +276,8 @@ def masked_fill(ev: Evaluator, input: Any, mask: Any, value: Any) -> TensorValue
         value = converted(ev, value, dtype)
     elif dtype.category == INT_CATEGORY and isinstance(value, float):
         value = int(value)
+    elif dtype is bool_ and isinstance(value, int | float):
+        value = bool(value)
     return ev.op("masked_fill", input, mask, value)
 
 
@@ -291,9 +318,15 @@ def copy(ev: Evaluator, input: Any, src: Any, non_blocking: Any = False) -> Tens
 
 
 @both("isclose")
-def isclose(ev: Evaluator, input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> TensorValue:
+def isclose(ev: Evaluator, input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-8, equal_nan: bool = False) -> TensorValue:
+    same = ev.op("eq", input, other)
+    if storage.dtype(input).category < FLOAT_CATEGORY:
+        input, other = (ev.op("cast", v, dtype=DTYPES["float64"]) for v in (input, other))
+    elif equal_nan:
+        same = ev.op("logical_or", same, ev.op("logical_and", ev.op("isnan", input), ev.op("isnan", other)))
     gap = ev.op("abs", ev.op("sub", input, other))
-    return ev.op("le", gap, ev.op("add", ev.op("mul", ev.op("abs", other), rtol), atol))
+    near = ev.op("le", gap, ev.op("add", ev.op("mul", ev.op("abs", other), rtol), atol))
+    return ev.op("logical_or", same, ev.op("logical_and", ev.op("isfinite", gap), near))
 
 
 @both("allclose")

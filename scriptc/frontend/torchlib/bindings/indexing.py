@@ -1,21 +1,42 @@
 """Reading and writing at positions given by tensors."""
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from scriptc.frontend import storage
 from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.pylib.iteration import items_of
 from scriptc.frontend.storage import TensorValue
+from scriptc.frontend.torchlib.bindings.creation import shape_sizes
 from scriptc.frontend.torchlib.bindings.elementwise import inplace
 from scriptc.frontend.torchlib.bindings.promotion import converted
 from scriptc.frontend.torchlib.bindings.register import both, tensor_method
 from scriptc.frontend.torchlib.bindings.shape import axis, rank_of
-from scriptc.ir.types import bool_
+from scriptc.ir.types import bool_, int32
+
+
+def lifted(function: Any) -> Any:
+    """`function(ev, input, dim, index, ...)`, which for a 0-d input works on one element, as torch does."""
+    @functools.wraps(function)
+    def applied(ev: Evaluator, input: Any, dim: Any, index: Any, *arguments: Any, **keywords: Any) -> TensorValue:
+        if rank_of(ev, input):
+            return function(ev, input, dim, index, *arguments, **keywords)
+        # What is selected by a 0-d index from one element is one element again; sources are 0-d too, or one element.
+        row = ev.op("unsqueeze", input, dim=0)
+        if not rank_of(ev, index):
+            index = ev.op("unsqueeze", index, dim=0)
+        arguments = tuple(ev.op("reshape", a, -1) if isinstance(a, TensorValue) else a for a in arguments)
+        found = function(ev, row, dim, index, *arguments, **keywords)
+        return ev.op("squeeze", found, dims=(0,))
+    return applied
 
 
 @both("gather")
 def gather(ev: Evaluator, input: Any, dim: Any, index: Any, *, sparse_grad: Any = False) -> TensorValue:
+    shape = storage.shape_of(ev, index)
+    if shape is not None and 0 in shape:
+        return ev.op("full", 0.0, *shape_sizes(ev, index), dtype=storage.dtype(input))
     return ev.op("gather", input, index, dim=dim)
 
 
@@ -39,6 +60,7 @@ def index_select(ev: Evaluator, input: Any, dim: Any, index: Any) -> TensorValue
 
 
 @both("index_add")
+@lifted
 def index_add(ev: Evaluator, input: Any, dim: Any, index: Any, source: Any, *, alpha: Any = 1) -> TensorValue:
     return ev.op("index_add", input, index, source, dim=axis(ev, input, dim), alpha=float(alpha))
 
@@ -48,14 +70,26 @@ def spread_index(ev: Evaluator, input: Any, position: int, index: Any) -> list[A
 
 
 @both("index_copy")
+@lifted
 def index_copy(ev: Evaluator, input: Any, dim: Any, index: Any, source: Any) -> TensorValue:
+    if not rank_of(ev, index):
+        index = ev.op("unsqueeze", index, dim=0)
+    if not rank_of(ev, source) and rank_of(ev, input) == 1:
+        source = ev.op("unsqueeze", source, dim=0)
     return ev.op("index_put", input, source, *spread_index(ev, input, axis(ev, input, dim), index), accumulate=False)
 
 
 @both("index_fill")
+@lifted
 def index_fill(ev: Evaluator, input: Any, dim: Any, index: Any, value: Any) -> TensorValue:
-    filled = value if isinstance(value, TensorValue) else ev.op("full", value, dtype=storage.dtype(input))
-    return index_copy(ev, input, dim, index, filled)
+    value = converted(ev, value, storage.dtype(input)) if isinstance(value, TensorValue) else ev.op("full", value, dtype=storage.dtype(input))
+    if rank_of(ev, value):
+        value = ev.op("reshape", value)
+    # By a mask: an index that comes twice counts once in the gradient of `value`.
+    position, rank = axis(ev, input, dim), rank_of(ev, input)
+    row = ev.op("full", False, shape_sizes(ev, input)[position], dtype=bool_)
+    row = ev.op("index_put", row, ev.op("full", True, dtype=bool_), index, accumulate=False)
+    return ev.op("masked_fill", input, ev.op("reshape", row, *[-1 if i == position else 1 for i in range(rank)]), value)
 
 
 @both("index_put")
@@ -75,6 +109,8 @@ def masked_select(ev: Evaluator, input: Any, mask: Any) -> TensorValue:
 
 @both("nonzero")
 def nonzero(ev: Evaluator, input: Any, *, as_tuple: Any = False) -> Any:
+    if as_tuple and not rank_of(ev, input):
+        input = ev.op("unsqueeze", input, dim=0)
     found = ev.op("nonzero", input)
     if not as_tuple:
         return found
@@ -86,30 +122,7 @@ def take(ev: Evaluator, input: Any, index: Any) -> TensorValue:
     return ev.op("take", input, index)
 
 
-@both("take_along_dim")
-def take_along_dim(ev: Evaluator, input: Any, indices: Any, dim: Any = None) -> TensorValue:
-    if dim is None:
-        return take(ev, input, indices)
-    return gather(ev, input, dim, indices)
-
-
-def _membership(name: str) -> None:
-    def function(ev: Evaluator, elements: Any, test_elements: Any) -> TensorValue:
-        same = ev.op("eq", ev.op("unsqueeze", elements, dim=-1), ev.op("reshape", test_elements, -1))
-        return ev.op("any", same, dims=(-1,), keepdim=False)
-    both(name)(function)
-
-
-_membership("isin")
-
-
 @both("bucketize")
 def bucketize(ev: Evaluator, input: Any, boundaries: Any, *, out_int32: Any = False, right: Any = False) -> TensorValue:
-    return ev.op("searchsorted", boundaries, input, right=bool(right))
-
-
-@tensor_method("masked_scatter")
-def masked_scatter(ev: Evaluator, input: Any, mask: Any, source: Any) -> TensorValue:
-    mask = mask if storage.dtype(mask) is bool_ else ev.op("ne", mask, 0)
-    count = ev.op("size", ev.op("masked_select", input, mask), dim=0)
-    return ev.op("index_put", input, ev.op("slice", ev.op("reshape", source, -1), 0, count, 1, dim=0), mask, accumulate=False)
+    found = ev.op("searchsorted", boundaries, input, right=bool(right))
+    return ev.op("cast", found, dtype=int32) if out_int32 else found

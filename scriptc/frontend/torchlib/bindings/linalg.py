@@ -3,15 +3,33 @@ from __future__ import annotations
 
 from typing import Any
 
+from scriptc.frontend import storage
 from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.pylib.iteration import items_of
 from scriptc.frontend.storage import TensorValue
 from scriptc.frontend.torchlib.bindings.elementwise import inplace
 from scriptc.frontend.torchlib.bindings.register import both, tensor_method, torch_function
 from scriptc.frontend.torchlib.bindings.shape import rank_of
+from scriptc.ir.types import FLOAT_CATEGORY
 
 
-@both("matmul", "mm", "bmm", "mv", "dot", "vdot", "inner")
+@both("inner")
+def inner(ev: Evaluator, input: Any, other: Any) -> TensorValue:
+    if 0 in (rank_of(ev, input), rank_of(ev, other)):
+        return ev.op("mul", input, other)
+    if rank_of(ev, other) < 2:
+        return ev.op("matmul", input, other)
+    return ev.op("einsum", input, other, equation=inner_equation(rank_of(ev, input), rank_of(ev, other)))
+
+
+def inner_equation(left: int, right: int) -> str:
+    """The sum over the last dimension of both."""
+    letters = "abcdefghijklmnopqrstuvwxy"
+    first, second = letters[:left - 1], letters[left - 1:left + right - 2]
+    return f"{first}z,{second}z->{first}{second}"
+
+
+@both("matmul", "mm", "bmm", "mv", "dot", "vdot")
 def matmul(ev: Evaluator, input: Any, other: Any) -> TensorValue:
     return ev.op("matmul", input, other)
 
@@ -23,6 +41,8 @@ tensor_method("__rmatmul__")(lambda ev, input, other: ev.op("matmul", other, inp
 def _added(name: str) -> None:
     def function(ev: Evaluator, input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> TensorValue:
         product = ev.op("matmul", mat1, mat2)
+        if storage.dtype(product).category < FLOAT_CATEGORY:
+            alpha, beta = (int(v) if isinstance(v, float) else v for v in (alpha, beta))
         if alpha != 1:
             product = ev.op("mul", product, alpha)
         return ev.op("add", input if beta == 1 else ev.op("mul", input, beta), product)

@@ -8,9 +8,10 @@ from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.pylib.builtin_classes import builtin_class
 from scriptc.frontend.pylib.iteration import items_of
 from scriptc.frontend.storage import TensorValue
-from scriptc.frontend.torchlib.bindings.promotion import converted, promoted
+from scriptc.frontend.torchlib.bindings.promotion import converted, integral_to_float, promoted
 from scriptc.frontend.torchlib.bindings.register import both, tensor_method, torch_function
 from scriptc.frontend.values import Class, PyList, StructTuple
+from scriptc.ir.types import FLOAT_CATEGORY, int64
 
 _RESULTS: dict[tuple[str, ...], Class] = {}
 
@@ -41,7 +42,7 @@ def in_dtype(ev: Evaluator, input: Any, dtype: Any) -> Any:
 
 def _reduction(op: str, name: str, with_dtype: bool) -> None:
     def function(ev: Evaluator, input: Any, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> TensorValue:
-        return ev.op(op, in_dtype(ev, input, dtype), dims=dims_of(ev, dim), keepdim=bool(keepdim))
+        return in_dtype(ev, ev.op(op, in_dtype(ev, input, dtype), dims=dims_of(ev, dim), keepdim=bool(keepdim)), dtype)
 
     def plain(ev: Evaluator, input: Any, dim: Any = None, keepdim: Any = False) -> TensorValue:
         return ev.op(op, input, dims=dims_of(ev, dim), keepdim=bool(keepdim))
@@ -55,11 +56,18 @@ _reduction("amax", "amax", False)
 _reduction("amin", "amin", False)
 _reduction("any", "any", False)
 _reduction("all", "all", False)
-_reduction("logsumexp", "logsumexp", False)
+
+
+@both("logsumexp")
+def logsumexp(ev: Evaluator, input: Any, dim: Any, keepdim: Any = False) -> TensorValue:
+    return ev.op("logsumexp", integral_to_float(ev, input), dims=dims_of(ev, dim), keepdim=bool(keepdim))
 
 
 @both("nansum")
-def nansum(ev: Evaluator, input: Any, dim: Any = None, keepdim: Any = False) -> TensorValue:
+def nansum(ev: Evaluator, input: Any, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> TensorValue:
+    input = in_dtype(ev, input, dtype)
+    if storage.dtype(input).category < FLOAT_CATEGORY:
+        return ev.op("sum", input, dims=dims_of(ev, dim), keepdim=bool(keepdim))
     return ev.op("sum", ev.op("masked_fill", input, ev.op("isnan", input), 0.0), dims=dims_of(ev, dim), keepdim=keepdim)
 
 
@@ -107,11 +115,15 @@ def std(ev: Evaluator, input: Any, dim: Any = None, unbiased: Any = None, keepdi
 
 @both("var_mean")
 def var_mean(ev: Evaluator, input: Any, dim: Any = None, unbiased: Any = None, keepdim: Any = False, *, correction: Any = None) -> Any:
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
     return (variance(ev, input, dim, unbiased, correction, keepdim), ev.op("mean", input, dims=dims_of(ev, dim), keepdim=bool(keepdim)))
 
 
 @both("std_mean")
 def std_mean(ev: Evaluator, input: Any, dim: Any = None, unbiased: Any = None, keepdim: Any = False, *, correction: Any = None) -> Any:
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
     return (std(ev, input, dim, unbiased, keepdim, correction=correction),
             ev.op("mean", input, dims=dims_of(ev, dim), keepdim=bool(keepdim)))
 
@@ -129,7 +141,7 @@ def linalg_norm(ev: Evaluator, input: Any, ord: Any = None, dim: Any = None, kee
 
 def _scan(name: str) -> None:
     def function(ev: Evaluator, input: Any, dim: Any, *, dtype: Any = None) -> TensorValue:
-        return ev.op(name, in_dtype(ev, input, dtype), dim=dim)
+        return in_dtype(ev, ev.op(name, in_dtype(ev, input, dtype), dim=dim), dtype)
     both(name)(function)
 
 
@@ -154,6 +166,8 @@ def topk(ev: Evaluator, input: Any, k: Any, dim: Any = -1, largest: Any = True, 
 
 @both("median")
 def median(ev: Evaluator, input: Any, dim: Any = None, keepdim: Any = False) -> Any:
+    if dim is not None and storage.shape_of(ev, input) == ():
+        return named("median", ("values", "indices"), (input, ev.op("full", 0, dtype=int64)))
     flat = ev.op("reshape", input, -1) if dim is None else input
     axis = 0 if dim is None else dim
     values, indices = ev.op("sort", flat, dim=axis, descending=False, stable=True)

@@ -95,8 +95,8 @@ def ravel(ev: Evaluator, input: Any) -> TensorValue:
 
 
 @both("permute")
-def permute(ev: Evaluator, input: Any, *dims: Any) -> TensorValue:
-    order = tuple(axis(ev, input, d) for d in sizes(ev, dims))
+def permute(ev: Evaluator, input: Any, *axes: Any, dims: Any = None) -> TensorValue:
+    order = tuple(axis(ev, input, d) for d in sizes(ev, axes if dims is None else (dims,)))
     if sorted(order) != list(range(rank_of(ev, input))):
         ev.throw("RuntimeError", "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the "
                                  f"desired ordering of dimensions i.e. input.dim() = {rank_of(ev, input)} is not equal to len(dims) = {len(order)}")
@@ -238,10 +238,13 @@ def diag(ev: Evaluator, input: Any, diagonal: int = 0) -> TensorValue:
 @both("diag_embed")
 def diag_embed(ev: Evaluator, input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> TensorValue:
     all_sizes = shape_sizes(ev, input)
+    first, second = axis(ev, input, dim1, 1), axis(ev, input, dim2, 1)
+    if first == second:
+        ev.throw("RuntimeError", f"diagonal dimensions cannot be identical {dim1}, {dim2}")
     side = binary(ev, "Add", all_sizes[-1], abs(offset))
-    base = ev.op("full", 0.0, *all_sizes[:-1], side, side, dtype=storage.dtype(input))
-    rank = len(all_sizes) + 1
-    return ev.op("diagonal_scatter", base, input, offset=offset, dim1=rank - 2, dim2=rank - 1)
+    lead = iter(all_sizes[:-1])
+    base = ev.op("full", 0.0, *[side if i in (first, second) else next(lead) for i in range(len(all_sizes) + 1)], dtype=storage.dtype(input))
+    return ev.op("diagonal_scatter", base, input, offset=offset, dim1=first, dim2=second)
 
 
 @both("unbind")
@@ -311,8 +314,11 @@ def tensor_split(ev: Evaluator, input: Any, indices_or_sections: Any, dim: Any =
     if isinstance(indices_or_sections, int):
         base, more = divmod(size, indices_or_sections)
         return cut(ev, input, position, [base + (i < more) for i in range(indices_or_sections)])
-    edges = [0, *items_of(ev, indices_or_sections), size]
-    return cut(ev, input, position, [b - a for a, b in itertools.pairwise(edges)])
+    if isinstance(indices_or_sections, TensorValue):
+        return ev.error("E0211", what="tensor_split() at places held by a tensor", hint="pass the places as a tuple of ints")
+    bounds = [min(max(i + size if i < 0 else i, 0), size) for i in items_of(ev, indices_or_sections)]
+    return tuple(storage.view(ev, input, "slice", (a, max(a, b), 1), {"dim": position}, contiguous=position == 0)
+                 for a, b in itertools.pairwise([0, *bounds, size]))
 
 
 def tensors_of(ev: Evaluator, tensors: Any, what: str) -> list[TensorValue] | Dynamic:
@@ -365,8 +371,8 @@ def hstack(ev: Evaluator, tensors: Any) -> TensorValue:
 
 
 @both("flip")
-def flip(ev: Evaluator, input: Any, *dims: Any) -> TensorValue:
-    return ev.op("flip", input, dims=tuple(axis(ev, input, d) for d in sizes(ev, dims)))
+def flip(ev: Evaluator, input: Any, *axes: Any, dims: Any = None) -> TensorValue:
+    return ev.op("flip", input, dims=tuple(axis(ev, input, d) for d in sizes(ev, axes if dims is None else (dims,))))
 
 
 @both("roll")
@@ -416,11 +422,6 @@ def unfold(ev: Evaluator, input: Any, dimension: Any, size: Any, step: Any) -> T
 @both("pixel_shuffle")
 def pixel_shuffle(ev: Evaluator, input: Any, upscale_factor: int) -> TensorValue:
     return ev.op("pixel_shuffle", input, factor=upscale_factor)
-
-
-@both("atleast_1d")
-def atleast_1d(ev: Evaluator, input: Any) -> TensorValue:
-    return input if rank_of(ev, input) else reshape_view(ev, input, [1], "reshape")
 
 
 def _in_place_view(name: str, function: Any) -> None:
