@@ -8,6 +8,7 @@ from scriptc.interp.ops import (
     container,
     convolution,
     creation,
+    decompositions,
     elementwise,
     indexing,
     linalg,
@@ -19,11 +20,13 @@ from scriptc.interp.ops import (
     reduction,
     scalar,
     shape,
+    special,
+    statistics,
     views,
     vision,
 )
 
 __all__ = [
-    "activation", "attention", "container", "convolution", "creation", "elementwise", "indexing", "linalg", "loss", "normalization",
-    "pooling", "random", "recurrent", "reduction", "scalar", "shape", "views", "vision",
+    "activation", "attention", "container", "convolution", "creation", "decompositions", "elementwise", "indexing", "linalg", "loss",
+    "normalization", "pooling", "random", "recurrent", "reduction", "scalar", "shape", "special", "statistics", "views", "vision",
 ]

@@ -9,6 +9,7 @@ from scriptc.ir.ops import (
     control,
     convolution,
     creation,
+    decompositions,
     elementwise,
     indexing,
     linalg,
@@ -20,11 +21,13 @@ from scriptc.ir.ops import (
     reduction,
     scalar,
     shape,
+    special,
+    statistics,
     views,
     vision,
 )
 
 __all__ = [
-    "activation", "attention", "container", "control", "convolution", "creation", "elementwise", "indexing", "linalg", "loss",
-    "normalization", "pooling", "random", "recurrent", "reduction", "scalar", "shape", "views", "vision",
+    "activation", "attention", "container", "control", "convolution", "creation", "decompositions", "elementwise", "indexing", "linalg",
+    "loss", "normalization", "pooling", "random", "recurrent", "reduction", "scalar", "shape", "special", "statistics", "views", "vision",
 ]
