@@ -26,9 +26,8 @@ def one(index: int, names: list[str], dtypes: list[str], limit: int | None, form
 
 
 def show(report: Report, verbose: bool) -> None:
-    name = f"{report.name}{f'.{report.variant}' if report.variant else ''}"
     gradients = f" gradients {report.gradients_passed}/{report.gradients}" if report.gradients else ""
-    print(f"{report.status:9} {name:45} {report.passed}/{report.tried}{gradients}")
+    print(f"{report.status:9} {report.full_name:45} {report.passed}/{report.tried}{gradients}")
     seen: Counter[tuple[str, str]] = Counter()
     for finding in report.findings:
         key = (finding.status, finding.detail[:60])

@@ -36,7 +36,7 @@ def sized_by_data(sample: Sample) -> bool:
     """True where the elements of the operands decide what the result's size or value is, not their types."""
     if sample.op == "index":
         return any(isinstance(o, np.ndarray) and o.dtype == bool for o in sample.operands)
-    return sample.op in ("nonzero", "masked_select", "bincount", "weighted_bincount", "unique", "item")
+    return sample.op in ("nonzero", "masked_select", "bincount", "weighted_bincount", "repeated_positions", "unique", "item")
 
 
 def check_types(sample: Sample) -> None:

@@ -60,6 +60,7 @@ def samples() -> list[Sample]:
         add("svd", (normal(*shape),), {}, None)
         add("svd", (normal(*shape),), {"full_matrices": False}, None, 0 not in shape)
         add("pseudo_inverse", (normal(*shape),), {}, linalg("pinv"), 0 not in shape)
+        add("singular_values", (normal(*shape),), {}, linalg("svdvals"), 0 not in shape)
         add("lu_factor", (normal(*shape),), {}, linalg("lu_factor") if 0 not in shape else None)
     add("svd", (normal(2, 3, 3),), {"full_matrices": True}, None, True)
     add("pseudo_inverse", (normal(4, 2) @ normal(2, 3),), {"rtol": 1e-9}, linalg("pinv", rtol=1e-9), True, differences=False)

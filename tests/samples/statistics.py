@@ -34,6 +34,7 @@ def samples() -> list[Sample]:
                   Sample("unique", (ties,), {"consecutive": True, **options},
                          by_name("unique_consecutive", return_inverse=True, return_counts=True, **options))]
     found += [Sample("histc", (x,), {"bins": 5, "low": a, "high": b}, by_name("histc", bins=5, min=a, max=b)) for a, b in ((0.0, 0.0), (-1.0, 0.5))]
+    found.append(Sample("repeated_positions", (np.array([2, 0, 1]),), {}, by_name("repeat_interleave")))
     counted = np.array([3, 1, 1, 0])
     found.append(Sample("weighted_bincount", (counted, normal(4)), {"minlength": 6}, by_name("bincount", minlength=6)))
     found.append(Sample("frexp", (np.array([0.3, -5.0, 0.0, 1024.0]),), {}, by_name("frexp"), True, differences=False))

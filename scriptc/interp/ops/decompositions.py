@@ -95,6 +95,12 @@ def svd(x: np.ndarray, *, full_matrices: bool) -> tuple[np.ndarray, np.ndarray, 
 
 @reference
 @widened
+def singular_values(x: np.ndarray) -> np.ndarray:
+    return svd(x, full_matrices=False)[1]
+
+
+@reference
+@widened
 def eigh(x: np.ndarray, *, upper: bool) -> tuple[np.ndarray, np.ndarray]:
     values, vectors = checked("eigh", np.linalg.eigh, x, UPLO="U" if upper else "L")
     return values, vectors
@@ -102,7 +108,7 @@ def eigh(x: np.ndarray, *, upper: bool) -> tuple[np.ndarray, np.ndarray]:
 
 @reference
 @widened
-def pseudo_inverse(x: np.ndarray, *, rtol: float | None, atol: float, hermitian: bool) -> np.ndarray:
+def pseudo_inverse(x: np.ndarray, *, rtol: float | None, atol: float) -> np.ndarray:
     if x.size == 0:
         return np.zeros((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
     u, s, vt = checked("pinv", np.linalg.svd, x, full_matrices=False)

@@ -1,6 +1,7 @@
 """Reading and writing at positions given by tensors."""
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -142,9 +143,18 @@ def searchsorted(sorted_sequence: np.ndarray, values: np.ndarray, *, right: bool
     side: Any = "right" if right else "left"
     if sorted_sequence.ndim == 1:
         return np.asarray(np.searchsorted(sorted_sequence, values, side), np.int64)
-    rows = sorted_sequence.reshape(-1, sorted_sequence.shape[-1])
+    if not values.size:
+        return np.zeros(values.shape, np.int64)
+    rows = sorted_sequence.reshape(math.prod(sorted_sequence.shape[:-1]), sorted_sequence.shape[-1])
     wanted = values.reshape(-1, values.shape[-1])
     return np.stack([np.searchsorted(r, v, side) for r, v in zip(rows, wanted, strict=True)]).reshape(values.shape).astype(np.int64)
+
+
+@reference
+def repeated_positions(repeats: np.ndarray) -> np.ndarray:
+    if repeats.size and repeats.min() < 0:
+        raise RuntimeError("repeats can not be negative")
+    return np.repeat(np.arange(repeats.size), repeats).astype(np.int64)
 
 
 @reference

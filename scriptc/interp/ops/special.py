@@ -34,9 +34,9 @@ def zeta(x: np.ndarray, q: np.ndarray) -> np.ndarray:
     for k, number in enumerate(_BERNOULLI, start=1):
         total += number / math.factorial(2 * k) * factor * w ** (-x - 2 * k + 1)
         factor = factor * (x + 2 * k - 1) * (x + 2 * k)
-    total = np.where(x == 1, np.inf, np.where(x < 1, np.nan, total))
     poles = (q <= 0) & (q == np.floor(q))
-    return np.where(poles, np.inf, np.where((q < 0) & (x != np.floor(x)), np.nan, total))
+    total = np.where(poles, np.inf, np.where((q < 0) & (x != np.floor(x)), np.nan, total))
+    return np.where(x == 1, np.inf, np.where(x < 1, np.nan, total))
 
 
 def digamma(x: np.ndarray) -> np.ndarray:
@@ -71,7 +71,7 @@ def polygamma(x: np.ndarray, n: int) -> np.ndarray:
 
 def scaled_complement(x: np.ndarray) -> np.ndarray:
     """erfcx: the product while it is harmless, then Laplace's continued fraction (Abramowitz & Stegun 7.1.14)."""
-    near = np.exp(np.minimum(x, 5.0) ** 2) * np.frompyfunc(math.erfc, 1, 1)(np.minimum(x, 5.0)).astype(np.float64)
+    near = np.exp(np.minimum(x, 5.0) ** 2) * np.asarray(np.frompyfunc(math.erfc, 1, 1)(np.minimum(x, 5.0))).astype(np.float64)
     v, fraction = np.maximum(x, 1.0), np.zeros(x.shape)
     for k in range(60, 0, -1):
         fraction = k / 2 / (v + fraction)

@@ -1,6 +1,7 @@
 """Running extrema, groups of equal elements, and counts."""
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -72,7 +73,11 @@ def mode(x: np.ndarray, *, dim: int, keepdim: bool) -> tuple[np.ndarray, np.ndar
 
 @reference
 def unique(x: np.ndarray, *, dim: int | None, consecutive: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rows = x.reshape(-1, 1) if dim is None else np.moveaxis(np.atleast_1d(x), dim, 0).reshape(np.atleast_1d(x).shape[dim], -1)
+    if dim is None:
+        rows = x.reshape(-1, 1)
+    else:
+        moved = np.moveaxis(np.atleast_1d(x), dim, 0)
+        rows = moved.reshape(moved.shape[0], math.prod(moved.shape[1:]))
     order = np.arange(len(rows)) if consecutive else np.lexsort(rows.T[::-1]) if rows.shape[1] else np.arange(len(rows))
     ordered = rows[order]
     starts = np.ones(len(rows), bool)
@@ -84,8 +89,7 @@ def unique(x: np.ndarray, *, dim: int | None, consecutive: bool) -> tuple[np.nda
     kept = ordered[starts]
     if dim is None:
         return kept.reshape(-1), inverse.reshape(x.shape), counts
-    shape = np.moveaxis(np.atleast_1d(x), dim, 0).shape[1:]
-    return np.moveaxis(kept.reshape(len(kept), *shape), 0, dim), inverse, counts
+    return np.moveaxis(kept.reshape(len(kept), *moved.shape[1:]), 0, dim), inverse, counts
 
 
 @reference

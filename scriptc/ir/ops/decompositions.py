@@ -100,6 +100,13 @@ def svd(x: Tensor, *, full_matrices: bool = True) -> tuple[Tensor, Tensor, Tenso
 
 
 @op
+def singular_values(x: Tensor) -> Tensor:
+    """The singular values of matrices in descending order (torch.linalg.svdvals)."""
+    shape = matrix(x)
+    return x.with_shape(None if shape is None else (*shape[:-2], smaller(shape[-2], shape[-1])))
+
+
+@op
 def eigh(x: Tensor, *, upper: bool = False) -> tuple[Tensor, Tensor]:
     """(eigenvalues in ascending order, eigenvectors in columns) of symmetric matrices, of which one triangle is read."""
     shape = square(x)
@@ -107,7 +114,7 @@ def eigh(x: Tensor, *, upper: bool = False) -> tuple[Tensor, Tensor]:
 
 
 @op
-def pseudo_inverse(x: Tensor, *, rtol: float | None = None, atol: float = 0.0, hermitian: bool = False) -> Tensor:
+def pseudo_inverse(x: Tensor, *, rtol: float | None = None, atol: float = 0.0) -> Tensor:
     """Moore and Penrose's inverse; singular values up to max(atol, rtol * largest) count as 0, rtol by default max(M, N) * eps."""
     shape = matrix(x)
     return x.with_shape(None if shape is None else (*shape[:-2], shape[-1], shape[-2]))
@@ -238,8 +245,14 @@ def _(g: Any, y: Any, x: Any, *, full_matrices: bool) -> Any:
     return result
 
 
+@singular_values.gradient
+def _(g: Any, y: Any, x: Any) -> Any:
+    u, _, vt = svd(x, full_matrices=False)
+    return matmul(u * g.unsqueeze(-2), vt)
+
+
 @pseudo_inverse.gradient
-def _(g: Any, y: Any, x: Any, *, rtol: float | None, atol: float, hermitian: bool) -> Any:
+def _(g: Any, y: Any, x: Any, *, rtol: float | None, atol: float) -> Any:
     # Golub & Pereyra 1973: the differential of the pseudoinverse at constant rank.
     yt, gt = t(y), t(g)
     own = -matmul(matmul(yt, g), yt)

@@ -195,6 +195,14 @@ def bincount(x: Tensor, *, minlength: int = 0) -> Tensor:
     return TensorType(int64, (None,))
 
 
+@op
+def repeated_positions(repeats: Tensor) -> Tensor:
+    """Each position of the 1-d integers `repeats` as often as it says: [2, 0, 1] gives [0, 0, 2], int64."""
+    rank_is(repeats, "repeats", 1)
+    index_tensor(repeats, "repeats")
+    return TensorType(int64, (None,))
+
+
 def _none(count: int) -> tuple[None, ...]:
     return (None,) * count
 
@@ -264,5 +272,5 @@ def _(g: Any, y: Any, x: Any, index: Any) -> Any:
     return reshape_as(index_put(flat, g, index, accumulate=True), x), None
 
 
-nondifferentiable("its result is integer", nonzero, searchsorted, bincount)
+nondifferentiable("its result is integer", nonzero, searchsorted, bincount, repeated_positions)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from scriptc.ir.ops.normalization import log_softmax
+from scriptc.ir.ops.scalar import scalar_div
 from scriptc.ir.ops.shape import numel, size
 from scriptc.ir.registry import OpError, Tensor, floating, in_range, integral, op, rank_is, same_dtype, same_size, same_type, shape_text
 from scriptc.ir.types import FLOAT_CATEGORY, INT_CATEGORY, TensorType
@@ -77,7 +78,25 @@ def nll_loss_gradient(g: Tensor, x: Tensor, target: Tensor, weight: Tensor | Non
 @cross_entropy.gradient
 def _(g: Any, y: Any, x: Any, target: Any, weight: Any, **attributes: Any) -> Any:
     dx = cross_entropy_gradient(g, x, target, weight, **attributes)
-    return dx, probability_gradient(g, x, target, weight, **attributes) if target.dtype.is_floating_point else None, None
+    if not target.dtype.is_floating_point:
+        return dx, None, None
+    dw = None if weight is None else weight_gradient(g, x, target, **attributes)
+    return dx, probability_gradient(g, x, target, weight, **attributes), dw
+
+
+def weight_gradient(g: Any, x: Any, target: Any, *, ignore_index: int, label_smoothing: float, reduction: str) -> Any:
+    """The gradient of `cross_entropy` with class probabilities to the weights of the classes."""
+    dim = min(x.rank - 1, 1)
+    factor = -g
+    if reduction == "none":
+        factor = factor.unsqueeze(dim)
+    elif reduction == "mean":
+        factor = factor * size(x, dim=dim) / numel(x)
+    if label_smoothing:
+        target = target * (1.0 - label_smoothing) + scalar_div(label_smoothing, size(x, dim=dim))
+    whole = log_softmax(x, dim=dim) * target * factor
+    others = tuple(d for d in range(x.rank) if d != dim)
+    return whole.sum(others) if others else whole
 
 
 def probability_gradient(g: Any, x: Any, target: Any, weight: Any, *, ignore_index: int, label_smoothing: float, reduction: str) -> Any:

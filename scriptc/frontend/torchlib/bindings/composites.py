@@ -9,9 +9,23 @@ from scriptc.frontend.torchlib.bindings.elementwise import inplace
 from scriptc.frontend.torchlib.bindings.register import tensor_method
 
 _METHODS = {
-    "torch._composites.arithmetic": "",
+    "torch._composites.arithmetic":
+        "deg2rad rad2deg sinc logit heaviside positive conj resolve_conj resolve_neg conj_physical isreal isposinf "
+        "isneginf angle mvlgamma isin addr addbmm dist renorm",
+    "torch._composites.arrangement":
+        "rot90 fliplr flipud hsplit vsplit dsplit diagflat sum_to_size unsafe_chunk unsafe_split narrow_copy "
+        "diagonal_scatter select_scatter slice_scatter as_strided_scatter kron",
+    "torch._composites.selection":
+        "take_along_dim masked_scatter argwhere put scatter_reduce index_reduce nonzero_static",
+    "torch._composites.statistics":
+        "aminmax msort kthvalue nanmedian mode cummax cummin logcumsumexp nanmean quantile nanquantile cov corrcoef "
+        "diff histc unique unique_consecutive",
+    "torch.linalg": "cholesky cholesky_inverse cholesky_solve det logdet matrix_exp matrix_power slogdet triangular_solve",
 }
-_IN_PLACE = ""
+# Where the method's name is not the function's.
+_RENAMED = {"inverse": "inv", "qr": "plain_qr", "svd": "plain_svd", "pinverse": "plain_pinverse", "lu": "plain_lu", "lu_solve": "plain_lu_solve"}
+_IN_PLACE = ("deg2rad rad2deg sinc logit heaviside mvlgamma addr addbmm renorm masked_scatter put scatter_reduce index_reduce "
+             "conj_physical").split()
 
 
 def library_function(module: str, name: str) -> Any:
@@ -25,5 +39,7 @@ def library_function(module: str, name: str) -> Any:
 for _module, _names in _METHODS.items():
     for _name in _names.split():
         tensor_method(_name)(library_function(_module, _name))
-        if _name in _IN_PLACE.split():
+        if _name in _IN_PLACE:
             inplace(_name, library_function(_module, _name))
+for _name, _function in _RENAMED.items():
+    tensor_method(_name)(library_function("torch.linalg", _function))

@@ -11,7 +11,7 @@ from scriptc.frontend.storage import TensorValue
 from scriptc.frontend.torchlib.bindings.creation import shape_sizes
 from scriptc.frontend.torchlib.bindings.elementwise import inplace
 from scriptc.frontend.torchlib.bindings.promotion import converted
-from scriptc.frontend.torchlib.bindings.register import both, tensor_method
+from scriptc.frontend.torchlib.bindings.register import both
 from scriptc.frontend.torchlib.bindings.shape import axis, rank_of
 from scriptc.ir.types import bool_, int32
 

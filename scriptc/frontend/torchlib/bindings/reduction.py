@@ -9,9 +9,9 @@ from scriptc.frontend.pylib.builtin_classes import builtin_class
 from scriptc.frontend.pylib.iteration import items_of
 from scriptc.frontend.storage import TensorValue
 from scriptc.frontend.torchlib.bindings.promotion import converted, integral_to_float, promoted
-from scriptc.frontend.torchlib.bindings.register import both, tensor_method, torch_function
+from scriptc.frontend.torchlib.bindings.register import both, tensor_method
 from scriptc.frontend.values import Class, PyList, StructTuple
-from scriptc.ir.types import FLOAT_CATEGORY, int64
+from scriptc.ir.types import DTYPES, FLOAT_CATEGORY, int64
 
 _RESULTS: dict[tuple[str, ...], Class] = {}
 
@@ -130,13 +130,14 @@ def std_mean(ev: Evaluator, input: Any, dim: Any = None, unbiased: Any = None, k
 
 @both("norm")
 def norm(ev: Evaluator, input: Any, p: Any = "fro", dim: Any = None, keepdim: Any = False, dtype: Any = None) -> TensorValue:
+    if p == "nuc":
+        from scriptc.frontend.torchlib.bindings.composites import library_function
+
+        return library_function("torch.linalg", "matrix_norm")(ev, in_dtype(ev, input, dtype), "nuc", (-2, -1) if dim is None else dim, keepdim)
+    if isinstance(p, str) and p != "fro":
+        ev.throw("RuntimeError", f"norm: order {p} is not supported")
     order = 2.0 if p in ("fro", None) else float(p)
     return ev.op("norm", in_dtype(ev, input, dtype), p=order, dims=dims_of(ev, dim), keepdim=bool(keepdim))
-
-
-@torch_function("norm", "vector_norm", module="torch.linalg")
-def linalg_norm(ev: Evaluator, input: Any, ord: Any = None, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> TensorValue:
-    return norm(ev, input, 2.0 if ord is None else ord, dim, keepdim, dtype)
 
 
 def _scan(name: str) -> None:
@@ -199,7 +200,9 @@ def log_softmax(ev: Evaluator, input: Any, dim: Any, dtype: Any = None) -> Tenso
 @both("bincount")
 def bincount(ev: Evaluator, input: Any, weights: Any = None, minlength: int = 0) -> TensorValue:
     if weights is not None:
-        ev.error("E0222", name="torch.bincount with weights")
+        if storage.dtype(weights).name != "float32":
+            weights = converted(ev, weights, DTYPES["float64"])
+        return ev.op("weighted_bincount", input, weights, minlength=minlength)
     return ev.op("bincount", input, minlength=minlength)
 
 

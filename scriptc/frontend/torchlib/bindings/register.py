@@ -76,7 +76,7 @@ def tensor_property(*names: str) -> Callable[[Callable[..., Any]], Callable[...,
 
 
 _FAMILIES = ("promotion", "creation", "elementwise", "reduction", "shape", "indexing", "linalg", "context", "random", "tensor",
-             "dtypes", "composites")
+             "dtypes", "special", "composites")
 
 
 def _load() -> None:

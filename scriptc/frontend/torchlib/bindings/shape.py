@@ -9,7 +9,7 @@ from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.evaluator.operators import binary, compare, truthy
 from scriptc.frontend.pylib.iteration import items_of
 from scriptc.frontend.storage import TensorValue
-from scriptc.frontend.torchlib.bindings.creation import shape_sizes, sizes
+from scriptc.frontend.torchlib.bindings.creation import shape_sizes, sizes, tensor_from
 from scriptc.frontend.torchlib.bindings.promotion import converted, result_dtype
 from scriptc.frontend.torchlib.bindings.reduction import dims_of
 from scriptc.frontend.torchlib.bindings.register import both, tensor_method, torch_function
@@ -395,12 +395,16 @@ def tile(ev: Evaluator, input: Any, *dims: Any) -> TensorValue:
 
 @both("repeat_interleave")
 def repeat_interleave(ev: Evaluator, input: Any, repeats: Any, dim: Any = None, *, output_size: Any = None) -> TensorValue:
-    if isinstance(repeats, TensorValue):
-        if storage.shape_of(ev, repeats) not in ((), (1,)):
-            ev.error("E0222", name="repeat_interleave with a tensor of repeats")
-        repeats = ev.op("item", repeats)
     if dim is None:
         input, dim = ravel(ev, input), 0
+    if not isinstance(repeats, TensorValue | int | Dynamic):
+        repeats = tensor_from(ev, repeats)
+    if isinstance(repeats, TensorValue):
+        if storage.shape_of(ev, repeats) not in ((), (1,)):
+            return ev.op("index_select", input, ev.op("repeated_positions", repeats), dim=axis(ev, input, dim))
+        repeats = ev.op("item", repeats if storage.shape_of(ev, repeats) == () else ev.op("reshape", repeats))
+    if not rank_of(ev, input):
+        input = ev.op("unsqueeze", input, dim=0)
     return ev.op("repeat_interleave", input, repeats, dim=axis(ev, input, dim))
 
 
@@ -416,6 +420,8 @@ def triu(ev: Evaluator, input: Any, diagonal: Any = 0) -> TensorValue:
 
 @tensor_method("unfold")
 def unfold(ev: Evaluator, input: Any, dimension: Any, size: Any, step: Any) -> TensorValue:
+    if not rank_of(ev, input):
+        return storage.view(ev, input, "expand", (size,), {}, contiguous=False)
     return storage.view(ev, input, "unfold", (), {"dim": axis(ev, input, dimension), "size": size, "step": step}, contiguous=False)
 
 

@@ -57,7 +57,7 @@ tensor_property("is_cuda", "is_sparse", "is_quantized", "is_mps", "is_meta", "is
 tensor_property("is_cpu", "is_leaf")(lambda ev, input: True)
 tensor_property("grad", "grad_fn", "names")(lambda ev, input: None)
 tensor_property("T")(lambda ev, input: permute(ev, input, *range(rank_of(ev, input) - 1, -1, -1)))
-tensor_property("mT")(lambda ev, input: transpose(ev, input, -1, -2))
+tensor_property("mT", "mH")(lambda ev, input: transpose(ev, input, -1, -2))
 tensor_property("H")(lambda ev, input: t(ev, input))
 tensor_property("itemsize")(lambda ev, input: storage.dtype(input).itemsize)
 tensor_property("real")(lambda ev, input: input)

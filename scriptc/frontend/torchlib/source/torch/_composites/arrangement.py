@@ -104,10 +104,9 @@ def cartesian_prod(*tensors):
 
 
 def combinations(input, r=2, with_replacement=False):
-    import itertools
-
-    picks = itertools.combinations_with_replacement if with_replacement else itertools.combinations
-    places = [list(p) for p in picks(range(input.size(0)), r)]
+    places = [[]]
+    for _ in range(r):
+        places = [p + [k] for p in places for k in range((p[-1] + (0 if with_replacement else 1)) if p else 0, input.size(0))]
     if not places or r == 0:
         return torch.zeros([0] if r == 0 else [0, r], dtype=input.dtype)
     return input[torch.tensor(places)]
@@ -122,6 +121,11 @@ def tensordot(a, b, dims=2):
         left = [left] if isinstance(left, int) else list(left)
         right = [right] if isinstance(right, int) else list(right)
     left, right = [d % a.dim() for d in left], [d % b.dim() for d in right]
+    for i in range(len(left)):
+        if a.size(left[i]) == 1 and b.size(right[i]) != 1:
+            b = b.sum(right[i], keepdim=True)
+        elif b.size(right[i]) == 1 and a.size(left[i]) != 1:
+            a = a.sum(left[i], keepdim=True)
     kept_a = [d for d in range(a.dim()) if d not in left]
     kept_b = [d for d in range(b.dim()) if d not in right]
     shape = [a.size(d) for d in kept_a] + [b.size(d) for d in kept_b]
@@ -180,9 +184,11 @@ def broadcast_shapes(*shapes):
 
 def sum_to_size(input, *size):
     size = list(size[0]) if len(size) == 1 and not isinstance(size[0], int) else list(size)
+    if not size:
+        return input.sum()
     lead = input.dim() - len(size)
     dims = list(range(lead)) + [lead + d for d in range(len(size)) if size[d] == 1 and input.size(lead + d) != 1]
-    return input.sum(dims, keepdim=True).to(input.dtype).reshape(size) if dims else input
+    return input.sum(dims, keepdim=True).reshape(size) if dims else input
 
 
 def unsafe_chunk(input, chunks, dim=0):
@@ -257,7 +263,26 @@ def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
     return ops.slice_scatter(input, src, 0 if start is None else start, input.size(dim) if end is None else end, step, dim=dim)
 
 
-def channel_shuffle(input, groups):
-    n, c = input.size(0), input.size(1)
-    rest = list(input.shape[2:])
-    return input.reshape([n, groups, c // groups] + rest).transpose(1, 2).reshape([n, c] + rest)
+def as_strided_copy(input, size, stride, storage_offset=None):
+    places = [0 if storage_offset is None else storage_offset]
+    for length, step in zip(size, stride):
+        places = [p + step * k for p in places for k in range(length)]
+    return torch.take(input, torch.tensor(places, dtype=torch.int64)).reshape(size)
+
+
+def as_strided_scatter(input, src, size, stride, storage_offset=None):
+    places = [0 if storage_offset is None else storage_offset]
+    for length, step in zip(size, stride):
+        places = [p + step * k for p in places for k in range(length)]
+    index = torch.tensor(places, dtype=torch.int64)
+    return input.reshape(-1).index_put([index], src.reshape(-1)).reshape(input.shape)
+
+
+def logspace(start, end, steps, base=10.0, dtype=None, layout=None, device=None, requires_grad=False):
+    dtype = torch.get_default_dtype() if dtype is None else dtype
+    start = start.item() if isinstance(start, torch.Tensor) else start
+    end = end.item() if isinstance(end, torch.Tensor) else end
+    if not dtype.is_floating_point:
+        start, end = int(start), int(end)
+    exponents = torch.linspace(start, end, steps, dtype=torch.float64 if not dtype.is_floating_point else dtype)
+    return torch.pow(base, exponents).to(dtype)

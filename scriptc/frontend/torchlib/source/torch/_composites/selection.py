@@ -96,7 +96,3 @@ def index_reduce(input, dim, index, source, reduce, include_self=True):
     shape[dim] = -1
     places = index.reshape(shape).expand(source.shape)
     return scatter_reduce(input, dim, places, source, reduce, include_self)
-
-
-def repeat_interleave_each(repeats):
-    return torch.repeat_interleave(torch.arange(repeats.size(0)), repeats)

@@ -152,7 +152,7 @@ def cov(input, correction=1, fweights=None, aweights=None):
     divisor = norm.clamp_min(0) if isinstance(norm, torch.Tensor) else max(norm, 0)
     result = weighted @ centred.to(weighted.dtype).t()
     result = result / (divisor.to(result.dtype) if isinstance(divisor, torch.Tensor) else torch.tensor(divisor, dtype=result.dtype))
-    return result.reshape([]) if input.dim() < 2 else result
+    return result.reshape([]) if rows.size(0) == 1 else result
 
 
 def corrcoef(input):
@@ -198,6 +198,8 @@ def cumulative_trapezoid(y, x=None, dim=-1, dx=None):
 
 
 def diff(input, n=1, dim=-1, prepend=None, append=None):
+    if n == 0:
+        return input.clone()
     parts = [part for part in (prepend, input, append) if part is not None]
     if len(parts) > 1:
         input = torch.cat(parts, dim)
@@ -273,3 +275,30 @@ def _derivative(input, dim, spacing, edge_order):
         a, b = previous_h, last_h
         last = (b / (a * (a + b)) * piece(n - 3, 1) - (a + b) / (a * b) * piece(n - 2, 1) + (2.0 * b + a) / (b * (a + b)) * piece(n - 1, 1))
     return torch.cat([first, inner, last], dim)
+
+
+def histogram(input, bins, range=None, weight=None, density=False):
+    if isinstance(bins, torch.Tensor):
+        edges = bins
+    else:
+        flat = input.reshape(-1)
+        if range is not None:
+            low, high = torch.tensor(range[0], dtype=input.dtype), torch.tensor(range[1], dtype=input.dtype)
+        elif flat.size(0) == 0:
+            low, high = torch.zeros([], dtype=input.dtype), torch.ones([], dtype=input.dtype)
+        else:
+            low, high = flat.amin(), flat.amax()
+        same = low == high
+        low, high = torch.where(same, low - 0.5, low), torch.where(same, high + 0.5, high)
+        edges = low + (high - low) * torch.linspace(0, 1, bins + 1, dtype=input.dtype)
+        edges = torch.where(torch.arange(bins + 1) == bins, high, edges)
+    count = edges.size(0) - 1
+    flat = input.reshape(-1)
+    places = torch.searchsorted(edges, flat, right=True) - 1
+    places = torch.where(flat == edges[-1], count - 1, places)
+    inside = (flat >= edges[0]) & (flat <= edges[-1])
+    amounts = torch.ones_like(flat) if weight is None else weight.reshape(-1)
+    found = torch.zeros(count, dtype=input.dtype).scatter_add(0, places.clamp(0, count - 1), torch.where(inside, amounts, 0.0))
+    if density:
+        found = found / (found.sum() * (edges[1:] - edges[:-1]))
+    return _histogram(found, edges)

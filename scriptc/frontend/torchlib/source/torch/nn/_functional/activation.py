@@ -69,6 +69,8 @@ def prelu(input, weight):
 
 
 def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
+    if not input.is_floating_point():
+        return _store(input, input.clamp(int(min_val), int(max_val)), inplace)
     return _store(input, ops.hardtanh(input, min_value=min_val, max_value=max_val), inplace)
 
 
@@ -89,7 +91,7 @@ def softplus(input, beta=1.0, threshold=20.0):
 
 
 def softsign(input):
-    return ops.softsign(input)
+    return ops.softsign(input) if input.is_floating_point() else input / (input.abs() + 1)
 
 
 def tanhshrink(input):
