@@ -11,7 +11,8 @@ from typing import Any
 from scriptc.errors import CompileError
 from scriptc.frontend.evaluator.control import Rest, exec_block
 from scriptc.frontend.evaluator.core import Call, Evaluator
-from scriptc.frontend.values import MISSING, WORLD, Class, Frame, LanguageError, ModuleValue, Unavailable
+from scriptc.frontend.syntax import Node
+from scriptc.frontend.values import MISSING, WORLD, Class, Frame, Instance, LanguageError, ModuleValue, Unavailable
 from scriptc.location import Source, Span
 
 LIBRARY = Path(__file__).parent / "torchlib" / "source"
@@ -197,10 +198,13 @@ class Importer:
 
     def give_up(self, ev: Evaluator, node: Any, frame: Frame, error: Exception) -> None:
         """Mark what a failed module-level statement would have bound."""
-        names = bound_names(node)
         reason = first_line(ev, error)
-        for name in names:
-            if name not in frame.slots:
+        bound = bound_names(node)
+        if type(node).__name__ == "Expr":      # a call that was to change what it names: a module that it did not change is not the user's
+            bound = [name for name in mentioned_names(node) if is_module(frame.slots.get(name))]
+        whole = type(node).__name__ in ("Assign", "AnnAssign", "AugAssign", "Expr")
+        for name in bound:
+            if whole or name not in frame.slots:
                 frame.slots[name] = Unavailable(name, reason, Span(frame.source, node.start, node.end))
 
     def attribute(self, ev: Evaluator, module: ModuleValue, name: str) -> Any:
@@ -404,6 +408,21 @@ def bound_names(node: Any) -> list[str]:
             parts += handler.body
         return [n for part in parts for n in bound_names(part)]
     return []
+
+
+def mentioned_names(node: Any) -> list[str]:
+    """The names that an expression reads."""
+    if isinstance(node, list):
+        return [name for item in node for name in mentioned_names(item)]
+    if not isinstance(node, Node):
+        return []
+    if type(node).__name__ == "Name":
+        return [node.id]  # type: ignore[attr-defined]
+    return [name for field in node._fields for name in mentioned_names(getattr(node, field))]
+
+
+def is_module(value: Any) -> bool:
+    return isinstance(value, Instance) and value.cls.is_module_class
 
 
 def target_names(target: Any) -> list[str]:

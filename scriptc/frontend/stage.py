@@ -14,7 +14,7 @@ import scriptc.ir.ops  # noqa: F401  (registers the ops)
 from scriptc.errors import CompileError, diagnostic
 from scriptc.frontend import storage
 from scriptc.frontend.evaluator import expressions, loops, statements  # noqa: F401  (register their handlers)
-from scriptc.frontend.evaluator.calls import call
+from scriptc.frontend.evaluator.calls import call, call_method
 from scriptc.frontend.evaluator.core import Call, Evaluator
 from scriptc.frontend.imports import Importer, first_line, package_root
 from scriptc.frontend.outputs import flatten_into, flatten_result
@@ -34,6 +34,7 @@ from scriptc.frontend.values import (
     LanguageError,
     PyDict,
     PyList,
+    Unavailable,
     close_journal,
     open_journal,
 )
@@ -116,6 +117,8 @@ def _compile(ev: Evaluator, path: Path, entry: str | None, inputs: list[InputSpe
             if found is MISSING:
                 raise CompileError(diagnostic("E0233", name=name))
             exported[name] = found
+    if train:
+        set_training(ev, model, True)     # before the state is taken: it may say which parameters are trained
     state = State(ev, model)
     if weights is not None:
         state.replace(weights)
@@ -123,11 +126,11 @@ def _compile(ev: Evaluator, path: Path, entry: str | None, inputs: list[InputSpe
     for name, method in exported.items():
         given = inputs
         for training in (False, True) if train and model is not None else (False,):
-            set_training(model, training)
+            set_training(ev, model, training)
             suffix = ":train" if training else ""
             callee = (model if name == "forward" else method) if model is not None else method
             functions[name + suffix] = stage_method(ev, state, name + suffix, callee, method, given, frame)
-    set_training(model, True)
+    set_training(ev, model, True)
     entries, tensors = state.collect(functions)
     sources = used_sources(functions)
     program = Program(functions, tuple(entries), module_entries(ev, model), sources, entry or "")
@@ -139,6 +142,9 @@ def construct(ev: Evaluator, frame: Frame, entry: str | None, path: Path) -> Any
     if entry is None:
         entry = default_entry(ev, frame)
     value = evaluated(ev, frame, entry, "--entry")
+    if isinstance(value, Unavailable):
+        place = Location(value.span) if value.span is not None else None
+        raise CompileError(diagnostic("E0220", place, what=value.name, reason=value.reason))
     if isinstance(value, Class) and value.is_module_class:
         value = call(ev, value, [], {})
     if not (isinstance(value, Function) or (isinstance(value, Instance) and value.cls.is_module_class)):
@@ -166,11 +172,16 @@ def default_entry(ev: Evaluator, frame: Frame) -> str:
     return f"{found[-1]}()"
 
 
-def set_training(model: Instance | None, mode: bool) -> None:
-    """model.train(mode), for every module reached."""
+def set_training(ev: Evaluator, model: Instance | None, mode: bool) -> None:
+    """model.train(mode), through the classes' own `train` where one overrides it (a batch norm kept in eval mode)."""
     if model is None:
         return
-    for _, module in walk_modules(model):
+    base = ev.importer.attribute(ev, ev.importer.module(ev, "torch.nn.modules.module"), "Module").slots["train"]
+    modules = [module for _, module in walk_modules(model)]
+    if any(module.cls.lookup("train") is not base for module in modules):
+        call_method(ev, model, "train", mode)
+        return
+    for module in modules:
         module.slots["training"] = mode
 
 

@@ -275,6 +275,11 @@ def super_attribute(ev: Evaluator, value: Super, name: str) -> Any:
 def set_attribute(ev: Evaluator, target: Any, name: str, value: Any) -> None:
     """target.name = value"""
     if isinstance(target, Instance):
+        if name == "__class__" and isinstance(value, Class):
+            if ev.recording:
+                ev.error("E0222", name="assigning __class__ inside a method")
+            target.cls = value
+            return
         custom = target.cls.lookup("__setattr__")
         if custom is not MISSING and not isinstance(custom, Builtin):
             from scriptc.frontend.evaluator.calls import call
@@ -324,7 +329,9 @@ def set_module_attribute(ev: Evaluator, target: Instance, name: str, value: Any)
             entries = slots.get(registry)
             if entries is not None and name in entries.content:
                 if registry == "_parameters" and value is not None:
-                    ev.throw("TypeError", f"cannot assign '{type_name(value)}' as parameter '{name}' "
+                    from scriptc.frontend.torchlib.bindings.context import typename
+
+                    ev.throw("TypeError", f"cannot assign '{typename(ev, value)}' as parameter '{name}' "
                                           "(torch.nn.Parameter or None expected)")
                 entries.change()[name] = value
                 return True

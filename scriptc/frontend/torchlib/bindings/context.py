@@ -8,12 +8,13 @@ import numpy as np
 
 from scriptc.frontend.evaluator.calls import call
 from scriptc.frontend.evaluator.core import Evaluator
+from scriptc.frontend.evaluator.objects import class_of
 from scriptc.frontend.evaluator.operators import truthy
 from scriptc.frontend.pylib.builtin_classes import CONSTRUCTORS, builtin_class
 from scriptc.frontend.storage import TensorValue, tensor_of
 from scriptc.frontend.torchlib.bindings.creation import sizes, tensor_from
 from scriptc.frontend.torchlib.bindings.register import TORCH, torch_function
-from scriptc.frontend.values import Builtin, Class, Dynamic, Function, Instance, PyDict, PyList
+from scriptc.frontend.values import Builtin, Class, Dynamic, Function, PyDict, PyList
 from scriptc.ir.types import DTYPES
 
 
@@ -197,6 +198,12 @@ def buffer(ev: Evaluator, data: Any = None, *, persistent: Any = True) -> Tensor
 
 @torch_function("typename")
 def typename(ev: Evaluator, value: Any) -> str:
-    return value.cls.name if isinstance(value, Instance) else type(value).__name__
+    """torch.typename: `torch.FloatTensor`, `int`, `models.vit.Block`."""
+    if isinstance(value, TensorValue):
+        from scriptc.frontend.torchlib.bindings.tensor import type_
+
+        return str(type_(ev, value))
+    cls = value if isinstance(value, Class) else class_of(ev, value)
+    return cls.name if cls.module in ("", "builtins") else f"{cls.module}.{cls.name}"
 
 

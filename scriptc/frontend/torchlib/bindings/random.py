@@ -133,6 +133,11 @@ def randint(ev: Evaluator, *bounds: Any, low: Any = 0, high: Any = None, size: A
     return drawn(ev, sizes(ev, (size,)), dtype or int64, "random_integers", lambda g, n: g.integers(low, high, n), low=low, high=high)
 
 
+@torch_function("randint_like")
+def randint_like(ev: Evaluator, input: Any, *bounds: Any, low: Any = 0, high: Any = None, dtype: Any = None, device: Any = None) -> TensorValue:
+    return randint(ev, *bounds, low=low, high=high, size=tuple(shape_sizes(ev, input)), dtype=dtype or storage.dtype(input))
+
+
 @torch_function("randperm")
 def randperm(ev: Evaluator, n: Any, *, dtype: Any = None, device: Any = None, generator: Any = None) -> TensorValue:
     if ev.recording:
@@ -150,6 +155,21 @@ def bernoulli(ev: Evaluator, input: Any, p: Any = None, *, generator: Any = None
 @both("multinomial")
 def multinomial(ev: Evaluator, input: Any, num_samples: Any, replacement: Any = False, *, generator: Any = None) -> TensorValue:
     return with_state(ev, "multinomial", [input, num_samples], 1, replacement=bool(replacement))
+
+
+@torch_function("orthogonal_factor", module="__random__")
+def orthogonal_factor(ev: Evaluator, rows: int, columns: int, dtype: DType) -> TensorValue:
+    """nn.init.orthogonal_'s numbers: the Q of normal numbers, signed so that R's diagonal is positive."""
+    if ev.recording:
+        ev.error("E0222", name="nn.init.orthogonal_ inside a method")
+    kind = _numpy_float(dtype)
+
+    def draw(generator: TorchGenerator) -> np.ndarray:
+        numbers = generator.normal(rows * columns, kind).reshape(rows, columns)
+        q, r = np.linalg.qr(numbers.T if rows < columns else numbers)
+        q = q * np.sign(np.diagonal(r))
+        return np.ascontiguousarray(q.T if rows < columns else q).astype(dtype.numpy)
+    return tensor_of(stream(ev).lazily(TensorType(dtype, (rows, columns)), draw))
 
 
 @torch_function("dropout_with_state", module="__random__")
@@ -173,9 +193,62 @@ def replaced(ev: Evaluator, input: TensorValue, op: str, draw: Callable[[TorchGe
 def uniform_(ev: Evaluator, input: Any, a: Any = 0.0, b: Any = 1.0, *, generator: Any = None) -> TensorValue:
     kind = _numpy_float(storage.dtype(input))
 
-    def draw(g: TorchGenerator, n: int) -> np.ndarray:
-        return g.uniform(n, kind) * kind.type(b - a) + kind.type(a)
-    return replaced(ev, input, "uniform", draw, low=float(a), high=float(b))
+    return replaced(ev, input, "uniform", lambda g, n: spread(g.uniform(n, kind), float(a), float(b), kind), low=float(a), high=float(b))
+
+
+def spread(numbers: np.ndarray, low: float, high: float, kind: np.dtype) -> np.ndarray:
+    """Numbers in [0, 1) to [low, high), rounded once as torch's fused multiply-add does (a product of two float32 fits in float64)."""
+    first, last = kind.type(low), kind.type(high)
+    return np.asarray(numbers.astype(np.float64) * float(last - first) + float(first)).astype(kind)
+
+
+def truncated(g: TorchGenerator, n: int, kind: np.dtype, mean: float, std: float, low: float, high: float) -> np.ndarray:
+    """torch's trunc_normal_: normal numbers redrawn, all of them, until the last is inside; or uniform ones kept by their density.
+
+    The second way is taken where less than 0.3 of the normal distribution lies inside.
+    """
+    def below(x: float) -> float:
+        return (1 + math.erf((x - mean) / std / math.sqrt(2))) / 2
+
+    def normal() -> np.ndarray:
+        return g.normal(n, kind) * kind.type(std) + kind.type(mean)
+
+    if below(high) - below(low) > 0.3:
+        result = normal()
+        while np.any(outside := (result < kind.type(low)) | (result > kind.type(high))):
+            result = np.where(outside, normal(), result)
+        return result
+    peak = -0.5 * ((max(low, min(mean, high)) - mean) / std) ** 2
+
+    def proposed() -> tuple[np.ndarray, np.ndarray]:
+        places = spread(g.uniform(n, kind), low, high, kind)
+        density = ((places - kind.type(mean)) / kind.type(std)) ** 2 * kind.type(-0.5) - kind.type(peak)
+        with np.errstate(divide="ignore"):
+            return places, np.log(g.uniform(n, kind)) > density
+    result, pending = proposed()
+    while pending.any():
+        places, again = proposed()
+        result = np.where(pending, places, result)
+        pending = pending & again
+    return result
+
+
+@torch_function("truncated_normal_", module="__random__")
+def truncated_normal_(ev: Evaluator, input: Any, mean: Any, std: Any, low: Any, high: Any) -> TensorValue:
+    """nn.init.trunc_normal_"""
+    if ev.recording:
+        ev.error("E0222", name="nn.init.trunc_normal_ inside a method")
+    kind = _numpy_float(storage.dtype(input))
+    return replaced(ev, input, "", lambda g, n: truncated(g, n, kind, float(mean), float(std), float(low), float(high)))
+
+
+@tensor_method("exponential_")
+def exponential_(ev: Evaluator, input: Any, lambd: Any = 1.0, *, generator: Any = None) -> TensorValue:
+    """Exponentially distributed numbers, of our own stream also while constructing (torch's come from a vendor's library)."""
+    uniform_(ev, input)
+    drawn_ = ev.op("div", ev.op("neg", ev.op("log1p", ev.op("neg", input))), float(lambd))
+    storage.write(ev, input, storage.read(ev, drawn_))
+    return input
 
 
 @tensor_method("normal_")

@@ -2,6 +2,7 @@
 import math
 
 import torch
+from __random__ import orthogonal_factor, truncated_normal_
 
 
 def calculate_gain(nonlinearity, param=None):
@@ -28,16 +29,7 @@ def normal_(tensor, mean=0.0, std=1.0, generator=None):
 
 
 def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator=None):
-    def norm_cdf(x):
-        return (1.0 + math.erf(x / math.sqrt(2.0))) / 2.0
-    low = norm_cdf((a - mean) / std)
-    high = norm_cdf((b - mean) / std)
-    tensor.uniform_(2 * low - 1, 2 * high - 1)
-    tensor.copy_(torch.special.erfinv(tensor))
-    tensor.mul_(std * math.sqrt(2.0))
-    tensor.add_(mean)
-    tensor.clamp_(min=a, max=b)
-    return tensor
+    return truncated_normal_(tensor, mean, std, a, b)
 
 
 def constant_(tensor, val):
@@ -107,8 +99,25 @@ def kaiming_normal_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", gener
 
 
 def orthogonal_(tensor, gain=1, generator=None):
-    """A QR decomposition of normal numbers; the numbers drawn are torch's, the result is not kept when weights are loaded."""
-    raise NotImplementedError("nn.init.orthogonal_")
+    if tensor.dim() < 2:
+        raise ValueError("Only tensors with 2 or more dimensions are supported")
+    if tensor.numel() == 0:
+        return tensor
+    rows = tensor.size(0)
+    q = orthogonal_factor(rows, tensor.numel() // rows, tensor.dtype)
+    tensor.copy_(q.view_as(tensor))
+    return tensor.mul_(gain)
+
+
+def sparse_(tensor, sparsity, std=0.01, generator=None):
+    if tensor.dim() != 2:
+        raise ValueError("Only tensors with 2 dimensions are supported")
+    rows, columns = tensor.shape
+    zeros = int(math.ceil(sparsity * rows))
+    tensor.normal_(0, std)
+    for column in range(columns):
+        tensor[torch.randperm(rows)[:zeros], column] = 0
+    return tensor
 
 
 uniform = uniform_
@@ -118,3 +127,7 @@ xavier_uniform = xavier_uniform_
 xavier_normal = xavier_normal_
 kaiming_uniform = kaiming_uniform_
 kaiming_normal = kaiming_normal_
+orthogonal = orthogonal_
+sparse = sparse_
+dirac = dirac_
+eye = eye_

@@ -127,10 +127,12 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
         if var < 0:
             raise ValueError("var has negative entry/entries")
         var = var * torch.ones_like(input)
-    elif list(var.shape) != list(input.shape):
+    elif torch.any(var < 0):
+        raise ValueError("var has negative entry/entries")
+    if list(var.shape) != list(input.shape):
         if list(input.shape[:-1]) == list(var.shape):
             var = var.unsqueeze(-1)
-        elif not (list(input.shape[:-1]) == list(var.shape[:-1]) and var.shape[-1] == 1):
+        elif input.dim() != var.dim() or sum(b for a, b in zip(input.shape, var.shape) if a != b) != 1:
             raise ValueError("var is of incorrect size")
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not valid")

@@ -1,6 +1,7 @@
 """Sequential, ModuleList, ModuleDict, ParameterList, ParameterDict."""
 from collections import OrderedDict
 
+from torch import Tensor
 from torch.nn.modules.module import Module
 from torch.nn.parameter import Parameter
 
@@ -42,7 +43,22 @@ class Sequential(Module):
         return iter(list(self._modules.values()))
 
     def __add__(self, other):
+        if not isinstance(other, Sequential):
+            raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
         return Sequential(*self, *other)
+
+    def __iadd__(self, other):
+        return self.extend(other)
+
+    def __mul__(self, other):
+        if not isinstance(other, int):
+            raise TypeError(f"unsupported operand type(s) for *: {type(self)} and {type(other)}")
+        if other <= 0:
+            raise ValueError(f"Non-positive multiplication factor {other} for {type(self)}")
+        return Sequential(*[module for _ in range(other) for module in self])
+
+    def __rmul__(self, other):
+        return self.__mul__(other)
 
     def append(self, module):
         self.add_module(str(len(self)), module)
@@ -97,6 +113,9 @@ class ModuleList(Module):
 
     def __iter__(self):
         return iter(list(self._modules.values()))
+
+    def __reversed__(self):
+        return iter(list(self._modules.values())[::-1])
 
     def __add__(self, other):
         combined = ModuleList()
@@ -174,28 +193,43 @@ class ModuleDict(Module):
             self[key] = module
 
 
+def _held(value):
+    """A tensor as a parameter; anything else as it is."""
+    return Parameter(value) if isinstance(value, Tensor) and not isinstance(value, Parameter) else value
+
+
 class ParameterList(Module):
     def __init__(self, values=None):
         super().__init__()
+        self._size = 0
         if values is not None:
             self.extend(values)
+
+    def _key(self, index):
+        if not -self._size <= index < self._size:
+            raise IndexError(f"index {index} is out of range")
+        return str(index % self._size)
 
     def __getitem__(self, index):
         if isinstance(index, slice):
             return ParameterList(list(self)[index])
-        return getattr(self, str(range(len(self))[index]))
+        return getattr(self, self._key(index))
 
     def __setitem__(self, index, value):
-        setattr(self, str(range(len(self))[index]), value)
+        setattr(self, self._key(index), _held(value))
 
     def __len__(self):
-        return len(self._parameters)
+        return self._size
 
     def __iter__(self):
-        return iter([self._parameters[key] for key in self._parameters])
+        return iter([getattr(self, str(i)) for i in range(self._size)])
+
+    def __iadd__(self, values):
+        return self.extend(values)
 
     def append(self, value):
-        self.register_parameter(str(len(self)), value if isinstance(value, Parameter) else Parameter(value))
+        self._size += 1
+        self[self._size - 1] = value
         return self
 
     def extend(self, values):
@@ -203,40 +237,89 @@ class ParameterList(Module):
             self.append(value)
         return self
 
+    def pop(self, index=-1):
+        values = list(self)
+        value = values.pop(index)
+        delattr(self, str(self._size - 1))
+        self._size -= 1
+        for i, v in enumerate(values):
+            self[i] = v
+        return value
+
 
 class ParameterDict(Module):
     def __init__(self, parameters=None):
         super().__init__()
+        self._keys = {}
         if parameters is not None:
             self.update(parameters)
 
     def __getitem__(self, key):
-        return self._parameters[key]
+        if key not in self._keys:
+            raise KeyError(key)
+        return getattr(self, key)
 
     def __setitem__(self, key, value):
-        self.register_parameter(key, value if isinstance(value, Parameter) else Parameter(value))
+        self._keys[key] = None
+        setattr(self, key, _held(value))
+
+    def __delitem__(self, key):
+        del self._keys[key]
+        delattr(self, key)
 
     def __len__(self):
-        return len(self._parameters)
+        return len(self._keys)
 
     def __iter__(self):
-        return iter(list(self._parameters))
+        return iter(list(self._keys))
+
+    def __reversed__(self):
+        return iter(list(self._keys)[::-1])
 
     def __contains__(self, key):
-        return key in self._parameters
+        return key in self._keys
 
-    def keys(self):
-        return self._parameters.keys()
+    def copy(self):
+        return ParameterDict(OrderedDict((key, self[key]) for key in self._keys))
 
-    def items(self):
-        return self._parameters.items()
+    def setdefault(self, key, default=None):
+        if key not in self._keys:
+            self[key] = default
+        return self[key]
 
-    def values(self):
-        return self._parameters.values()
+    def clear(self):
+        for key in list(self._keys):
+            del self[key]
+
+    def pop(self, key):
+        value = self[key]
+        del self[key]
+        return value
+
+    def popitem(self):
+        key = list(self._keys)[-1]
+        return key, self.pop(key)
 
     def get(self, key, default=None):
-        return self._parameters.get(key, default)
+        return self[key] if key in self._keys else default
+
+    def fromkeys(self, keys, default=None):
+        return ParameterDict((key, default) for key in keys)
+
+    def keys(self):
+        return self._keys.keys()
+
+    def items(self):
+        return [(key, self[key]) for key in self._keys]
+
+    def values(self):
+        return [self[key] for key in self._keys]
 
     def update(self, parameters):
-        for key, value in (parameters.items() if hasattr(parameters, "items") else parameters):
+        if hasattr(parameters, "items"):
+            pairs = parameters.items() if isinstance(parameters, (OrderedDict, ParameterDict)) else \
+                sorted(parameters.items(), key=lambda pair: pair[0])
+        else:
+            pairs = parameters
+        for key, value in pairs:
             self[key] = value

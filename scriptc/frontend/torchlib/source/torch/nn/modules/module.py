@@ -1,5 +1,25 @@
 """torch.nn.Module: the tree of parameters, buffers and submodules."""
-from collections import OrderedDict
+from collections import OrderedDict, namedtuple
+
+import torch
+
+
+class _IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
+    def __repr__(self):
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return f"_IncompatibleKeys(missing_keys={self.missing_keys!r}, unexpected_keys={self.unexpected_keys!r})"
+
+    def __str__(self):
+        return self.__repr__()
+
+
+class _Hook:
+    """A function called around forward, and how it wants to be called."""
+
+    def __init__(self, function, with_kwargs):
+        self.function = function
+        self.with_kwargs = with_kwargs
 
 
 class Module:
@@ -24,40 +44,72 @@ class Module:
         return self.forward(*args, **kwargs)
 
     def _call_with_hooks(self, *args, **kwargs):
-        for hook in self._forward_pre_hooks:
-            changed = hook(self, args)
-            if changed is not None:
-                args = changed if isinstance(changed, tuple) else (changed,)
+        for hook in list(self._forward_pre_hooks):
+            if hook.with_kwargs:
+                changed = hook.function(self, args, kwargs)
+                if changed is not None:
+                    args, kwargs = changed
+            else:
+                changed = hook.function(self, args)
+                if changed is not None:
+                    args = changed if isinstance(changed, tuple) else (changed,)
         result = self.forward(*args, **kwargs)
-        for hook in self._forward_hooks:
-            changed = hook(self, args, result)
+        for hook in list(self._forward_hooks):
+            changed = hook.function(self, args, kwargs, result) if hook.with_kwargs else hook.function(self, args, result)
             if changed is not None:
                 result = changed
         return result
 
     def register_forward_hook(self, hook, *, prepend=False, with_kwargs=False, always_call=False):
-        self._forward_hooks.append(hook)
-        return _Handle(self._forward_hooks, hook)
+        return _Handle(self._forward_hooks, _Hook(hook, with_kwargs), prepend)
 
     def register_forward_pre_hook(self, hook, *, prepend=False, with_kwargs=False):
-        self._forward_pre_hooks.append(hook)
-        return _Handle(self._forward_pre_hooks, hook)
+        return _Handle(self._forward_pre_hooks, _Hook(hook, with_kwargs), prepend)
 
     def register_full_backward_hook(self, hook, prepend=False):
+        return _Handle([], hook)
+
+    def register_full_backward_pre_hook(self, hook, prepend=False):
+        return _Handle([], hook)
+
+    def register_backward_hook(self, hook):
         return _Handle([], hook)
 
     def register_state_dict_pre_hook(self, hook):
         return _Handle([], hook)
 
+    def register_state_dict_post_hook(self, hook):
+        return _Handle([], hook)
+
+    def _register_state_dict_hook(self, hook):
+        return _Handle([], hook)
+
     def _register_load_state_dict_pre_hook(self, hook, with_module=False):
+        return _Handle([], hook)
+
+    def register_load_state_dict_pre_hook(self, hook):
         return _Handle([], hook)
 
     def register_load_state_dict_post_hook(self, hook):
         return _Handle([], hook)
 
+    def _check_name(self, kind, name, registry):
+        """KeyError unless `name` may be registered."""
+        if not isinstance(name, str):
+            raise TypeError(f"{kind} name should be a string. Got {torch.typename(name)}")
+        if "." in name:
+            raise KeyError(f'{kind} name can\'t contain "."')
+        if name == "":
+            raise KeyError(f'{kind} name can\'t be empty string ""')
+        if hasattr(self, name) and name not in registry:
+            raise KeyError(f"attribute '{name}' already exists")
+
     def register_buffer(self, name, tensor, persistent=True):
         if "_buffers" not in self.__dict__:
             raise AttributeError("cannot assign buffer before Module.__init__() call")
+        self._check_name("buffer", name, self._buffers)
+        if tensor is not None and not isinstance(tensor, torch.Tensor):
+            raise TypeError(f"cannot assign '{torch.typename(tensor)}' object to buffer '{name}' (torch Tensor or None required)")
         self._buffers[name] = tensor
         if persistent:
             self._non_persistent_buffers_set.discard(name)
@@ -67,11 +119,15 @@ class Module:
     def register_parameter(self, name, param):
         if "_parameters" not in self.__dict__:
             raise AttributeError("cannot assign parameter before Module.__init__() call")
+        self._check_name("parameter", name, self._parameters)
+        if param is not None and not isinstance(param, torch.nn.parameter.Parameter):
+            raise TypeError(f"cannot assign '{torch.typename(param)}' object to parameter '{name}' (torch.nn.Parameter or None required)")
         self._parameters[name] = param
 
     def add_module(self, name, module):
         if not isinstance(module, Module) and module is not None:
-            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+            raise TypeError(f"{torch.typename(module)} is not a Module subclass")
+        self._check_name("module", name, self._modules)
         self._modules[name] = module
 
     def register_module(self, name, module):
@@ -82,15 +138,33 @@ class Module:
         if target == "":
             return module
         for item in target.split("."):
+            if not hasattr(module, item):
+                raise AttributeError(module._get_name() + " has no attribute `" + item + "`")
             module = getattr(module, item)
+            if not isinstance(module, Module):
+                raise AttributeError("`" + item + "` is not an nn.Module")
         return module
 
-    def get_parameter(self, target):
+    def set_submodule(self, target, module, strict=False):
+        if target == "":
+            raise ValueError("Cannot set the submodule without a target name!")
         path, _, name = target.rpartition(".")
-        return getattr(self.get_submodule(path), name)
+        setattr(self.get_submodule(path), name, module)
+
+    def _member(self, target, registry, what):
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        if not hasattr(module, name):
+            raise AttributeError(f"{module._get_name()} has no attribute `{name}`")
+        if name not in registry(module):
+            raise AttributeError(f"`{name}` is not {what}")
+        return getattr(module, name)
+
+    def get_parameter(self, target):
+        return self._member(target, lambda module: module._parameters, "an nn.Parameter")
 
     def get_buffer(self, target):
-        return self.get_parameter(target)
+        return self._member(target, lambda module: module._buffers, "a buffer")
 
     def apply(self, fn):
         for module in self.children():
@@ -166,14 +240,45 @@ class Module:
                 module.state_dict(destination=destination, prefix=prefix + name + ".", keep_vars=keep_vars)
         return destination
 
+    def _state(self, prefix=""):
+        """The tensors of the state by name, not detached."""
+        found = OrderedDict()
+        for name, value in self._parameters.items():
+            if value is not None:
+                found[prefix + name] = value
+        for name, value in self._buffers.items():
+            if value is not None and name not in self._non_persistent_buffers_set:
+                found[prefix + name] = value
+        for name, module in self._modules.items():
+            if module is not None:
+                found.update(module._state(prefix + name + "."))
+        return found
+
     def load_state_dict(self, state_dict, strict=True, assign=False):
-        own = self.state_dict(keep_vars=True)
+        own = self._state()
+        missing = [name for name in own if name not in state_dict]
+        unexpected = [name for name in state_dict if name not in own]
+        faults = []
+        if strict and unexpected:
+            faults.append("Unexpected key(s) in state_dict: " + ", ".join(f'"{k}"' for k in unexpected) + ". ")
+        if strict and missing:
+            faults.append("Missing key(s) in state_dict: " + ", ".join(f'"{k}"' for k in missing) + ". ")
         for name, value in state_dict.items():
-            if name in own:
+            if name not in own:
+                continue
+            if list(own[name].shape) != list(value.shape):
+                faults.append(f"size mismatch for {name}: copying a param with shape {value.shape} from checkpoint, "
+                              f"the shape in current model is {own[name].shape}.")
+                continue
+            with torch.no_grad():
                 own[name].copy_(value)
-        return None
+        if faults:
+            raise RuntimeError("Error(s) in loading state_dict for {}:\n\t{}".format(type(self).__name__, "\n\t".join(faults)))
+        return _IncompatibleKeys(missing, unexpected)
 
     def train(self, mode=True):
+        if not isinstance(mode, bool):
+            raise ValueError("training mode is expected to be boolean")
         self.training = mode
         for module in self.children():
             module.train(mode)
@@ -199,7 +304,6 @@ class Module:
         return self
 
     def to(self, *args, **kwargs):
-        import torch
         dtype = kwargs.get("dtype")
         for argument in args:
             if isinstance(argument, torch.dtype):
@@ -207,20 +311,22 @@ class Module:
         return self if dtype is None else self._cast(dtype)
 
     def float(self):
-        import torch
         return self._cast(torch.float32)
 
     def double(self):
-        import torch
         return self._cast(torch.float64)
 
     def half(self):
-        import torch
         return self._cast(torch.float16)
 
     def bfloat16(self):
-        import torch
         return self._cast(torch.bfloat16)
+
+    def type(self, dst_type):
+        return self._cast(dst_type)
+
+    def to_empty(self, *, device, recurse=True):
+        return self
 
     def cuda(self, device=None):
         return self
@@ -240,15 +346,41 @@ class Module:
     def _get_name(self):
         return type(self).__name__
 
+    def __dir__(self):
+        return sorted([*self.__dict__, *self._parameters, *self._modules, *self._buffers])
+
     def __repr__(self):
-        return f"{type(self).__name__}({self.extra_repr()})"
+        extra = self.extra_repr()
+        lines = extra.split("\n") if extra else []
+        children = [f"({name}): " + _indented(repr(module)) for name, module in self._modules.items()]
+        if not children and len(lines) <= 1:
+            return self._get_name() + "(" + extra + ")"
+        return self._get_name() + "(\n  " + "\n  ".join(lines + children) + "\n)"
+
+
+def _indented(text):
+    return "\n  ".join(text.split("\n"))
 
 
 class _Handle:
-    def __init__(self, hooks, hook):
+    """What registering a hook gives: the way to take it back."""
+
+    def __init__(self, hooks, hook, prepend=False):
         self.hooks = hooks
         self.hook = hook
+        if prepend:
+            hooks.insert(0, hook)
+        else:
+            hooks.append(hook)
 
     def remove(self):
-        if self.hook in self.hooks:
-            self.hooks.remove(self.hook)
+        for index, other in enumerate(self.hooks):
+            if other is self.hook:
+                del self.hooks[index]
+                return
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *args):
+        self.remove()

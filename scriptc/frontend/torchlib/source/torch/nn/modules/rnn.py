@@ -7,6 +7,31 @@ from torch.nn import functional as F
 from torch.nn import init
 from torch.nn.modules.module import Module
 from torch.nn.parameter import Parameter
+from torch.nn.utils.rnn import PackedSequence, _padded, _steps
+
+
+def _lstm_step(given, states, w_hh, b_hh):
+    h, c = states
+    i, f, g, o = (given + F.linear(h, w_hh, b_hh)).chunk(4, -1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c
+
+
+def _gru_step(given, states, w_hh, b_hh):
+    h = states[0]
+    ir, iz, n_x = given.chunk(3, -1)
+    hr, hz, n_h = F.linear(h, w_hh, b_hh).chunk(3, -1)
+    z = (iz + hz).sigmoid()
+    n = (n_x + (ir + hr).sigmoid() * n_h).tanh()
+    return ((1 - z) * n + z * h,)
+
+
+def _tanh_step(given, states, w_hh, b_hh):
+    return ((given + F.linear(states[0], w_hh, b_hh)).tanh(),)
+
+
+def _relu_step(given, states, w_hh, b_hh):
+    return (F.relu(given + F.linear(states[0], w_hh, b_hh)),)
 
 
 class RNNBase(Module):
@@ -60,10 +85,14 @@ class RNNBase(Module):
     def _flat_weights(self):
         return [getattr(self, name) for name in self._flat_weights_names]
 
-    def _initial(self, input):
-        batch = input.shape[0] if self.batch_first else input.shape[1]
-        directions = 2 if self.bidirectional else 1
-        return torch.zeros(self.num_layers * directions, batch, self.hidden_size, dtype=input.dtype)
+    def _zeros(self, batch, count, dtype):
+        """Initial states: h, and c for an LSTM."""
+        rows = self.num_layers * (2 if self.bidirectional else 1)
+        h = torch.zeros(rows, batch, self.proj_size or self.hidden_size, dtype=dtype)
+        return (h,) if count == 1 else (h, torch.zeros(rows, batch, self.hidden_size, dtype=dtype))
+
+    def _initial(self, input, count):
+        return self._zeros(input.shape[0] if self.batch_first else input.shape[1], count, input.dtype)
 
     def _per_layer(self):
         weights = self._flat_weights
@@ -88,6 +117,50 @@ class RNNBase(Module):
                 input = F.dropout(input, self.dropout, True)
         return (input, *[torch.cat(f) for f in finals])
 
+    def _stepped(self, sequence, states, lengths, step):
+        """All layers step by step over [T, N, I]: with projections (Sak et al. 2014), and where sequences end at `lengths`."""
+        directions = 2 if self.bidirectional else 1
+        finals = [[] for _ in states]
+        for layer, weights in enumerate(self._per_layer()):
+            per = len(weights) // directions
+            outputs = []
+            for direction in range(directions):
+                mine = weights[direction * per:(direction + 1) * per]
+                b_ih, b_hh = (mine[2], mine[3]) if self.bias else (None, None)
+                current = tuple(s[layer * directions + direction] for s in states)
+                given = F.linear(sequence.flip(0) if direction == 1 else sequence, mine[0], b_ih)
+                steps = []
+                for t in range(given.shape[0]):
+                    after = step(given[t], current, mine[1], b_hh)
+                    if self.proj_size:
+                        after = (F.linear(after[0], mine[-1]), after[1])
+                    if lengths is not None:
+                        inside = ((given.shape[0] - 1 - t if direction == 1 else t) < lengths).unsqueeze(1)
+                        after = tuple(torch.where(inside, a, b) for a, b in zip(after, current))
+                    current = after
+                    steps.append(current[0])
+                run = torch.stack(steps)
+                outputs.append(run.flip(0) if direction == 1 else run)
+                for final, state in zip(finals, current):
+                    final.append(state)
+            sequence = torch.cat(outputs, -1)
+            if self.training and self.dropout > 0 and layer < self.num_layers - 1:
+                sequence = F.dropout(sequence, self.dropout, True)
+        return sequence, tuple(torch.stack(final) for final in finals)
+
+    def _packed(self, input, states, step):
+        """A packed sequence in, a packed sequence out; the final states are those at each sequence's own end."""
+        padded, lengths = _padded(input)
+        if states is None:
+            states = self._zeros(padded.shape[1], 2 if self._gates == 4 else 1, padded.dtype)
+        elif input.sorted_indices is not None:
+            states = tuple(s.index_select(1, input.sorted_indices) for s in states)
+        output, finals = self._stepped(padded, states, lengths, step)
+        if input.unsorted_indices is not None:
+            finals = tuple(s.index_select(1, input.unsorted_indices) for s in finals)
+        data = output[_steps(input)]
+        return PackedSequence(data, input.batch_sizes, input.sorted_indices, input.unsorted_indices), finals
+
     def extra_repr(self):
         return f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}"
 
@@ -95,45 +168,22 @@ class RNNBase(Module):
 class LSTM(RNNBase):
     _gates = 4
 
-    def _projected(self, input, hx):
-        """Step by step: the state that goes round is a linear map of the cell's output (Sak et al. 2014)."""
-        directions = 2 if self.bidirectional else 1
-        sequence = input.transpose(0, 1) if self.batch_first else input
-        h_all, c_all = [], []
-        for layer, weights in enumerate(self._per_layer()):
-            per = len(weights) // directions
-            outputs = []
-            for direction in range(directions):
-                mine = weights[direction * per:(direction + 1) * per]
-                w_ih, w_hh, w_hr = mine[0], mine[1], mine[-1]
-                b_ih, b_hh = (mine[2], mine[3]) if self.bias else (None, None)
-                h, c = hx[0][layer * directions + direction], hx[1][layer * directions + direction]
-                given = F.linear(sequence.flip(0) if direction == 1 else sequence, w_ih, b_ih)
-                steps = []
-                for t in range(given.shape[0]):
-                    i, f, g, o = (given[t] + F.linear(h, w_hh, b_hh)).chunk(4, -1)
-                    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-                    h = F.linear(o.sigmoid() * c.tanh(), w_hr)
-                    steps.append(h)
-                run = torch.stack(steps)
-                outputs.append(run.flip(0) if direction == 1 else run)
-                h_all.append(h)
-                c_all.append(c)
-            sequence = torch.cat(outputs, -1)
-            if self.training and self.dropout > 0 and layer < self.num_layers - 1:
-                sequence = F.dropout(sequence, self.dropout, True)
-        return sequence.transpose(0, 1) if self.batch_first else sequence, torch.stack(h_all), torch.stack(c_all)
-
     def forward(self, input, hx=None):
+        if isinstance(input, PackedSequence):
+            return self._packed(input, hx, _lstm_step)
         if input.dim() == 2:
             batch_dim = 0 if self.batch_first else 1
             states = None if hx is None else tuple(s.unsqueeze(1) for s in hx)
             output, (h, c) = self.forward(input.unsqueeze(batch_dim), states)
             return output.squeeze(batch_dim), (h.squeeze(1), c.squeeze(1))
         if hx is None:
-            zeros = self._initial(input)
-            hx = (zeros[..., :self.proj_size] if self.proj_size else zeros, zeros)
-        output, h, c = self._projected(input, hx) if self.proj_size else self._run(input, hx, ops.lstm)
+            hx = self._initial(input, 2)
+        if self.proj_size:
+            sequence = input.transpose(0, 1) if self.batch_first else input
+            output, (h, c) = self._stepped(sequence, hx, None, _lstm_step)
+            output = output.transpose(0, 1) if self.batch_first else output
+        else:
+            output, h, c = self._run(input, hx, ops.lstm)
         return output, (h, c)
 
 
@@ -141,11 +191,14 @@ class GRU(RNNBase):
     _gates = 3
 
     def forward(self, input, hx=None):
+        if isinstance(input, PackedSequence):
+            output, (h,) = self._packed(input, None if hx is None else (hx,), _gru_step)
+            return output, h
         if input.dim() == 2:
             batch_dim = 0 if self.batch_first else 1
             output, h = self.forward(input.unsqueeze(batch_dim), None if hx is None else hx.unsqueeze(1))
             return output.squeeze(batch_dim), h.squeeze(1)
-        output, h = self._run(input, (self._initial(input) if hx is None else hx,), ops.gru)
+        output, h = self._run(input, self._initial(input, 1) if hx is None else (hx,), ops.gru)
         return output, h
 
 
@@ -157,15 +210,21 @@ class RNN(RNNBase):
         if len(args) > 3:
             nonlinearity = args[3]
             args = args[:3] + args[4:]
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
         super().__init__(*args, **kwargs)
         self.nonlinearity = nonlinearity
 
     def forward(self, input, hx=None):
+        if isinstance(input, PackedSequence):
+            step = _tanh_step if self.nonlinearity == "tanh" else _relu_step
+            output, (h,) = self._packed(input, None if hx is None else (hx,), step)
+            return output, h
         if input.dim() == 2:
             batch_dim = 0 if self.batch_first else 1
             output, h = self.forward(input.unsqueeze(batch_dim), None if hx is None else hx.unsqueeze(1))
             return output.squeeze(batch_dim), h.squeeze(1)
-        output, h = self._run(input, (self._initial(input) if hx is None else hx,), ops.rnn, nonlinearity=self.nonlinearity)
+        output, h = self._run(input, self._initial(input, 1) if hx is None else (hx,), ops.rnn, nonlinearity=self.nonlinearity)
         return output, h
 
 
