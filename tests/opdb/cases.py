@@ -34,11 +34,11 @@ ORDERED = ("topk", "sort", "argsort", "kthvalue", "median", "nanmedian", "mode",
 # Vectors that are determined up to their sign (and completed to a basis as LAPACK likes): their sizes are compared.
 UNSIGNED = ("svd", "linalg.svd", "linalg.eigh", "qr", "linalg.qr")
 
-# torch gives gradients to a triangle that it does not read.
-OPEN_GRADIENTS = ("cholesky_inverse", "cholesky_solve", "linalg.pinv.hermitian")
+# torch gives gradients to a triangle that it does not read, and through truth values written in place.
+OPEN_GRADIENTS = ("cholesky_inverse", "cholesky_solve", "linalg.pinv.hermitian", "logical_and", "logical_not", "logical_or", "logical_xor")
 
 # torch computes these in single precision where the reference uses double.
-COARSE = {"matrix_exp": 100.0}
+COARSE = {"matrix_exp": 100.0, "polygamma": 10.0}
 
 # What is not tried, by the name's form, and why.
 LEFT_OUT = {
@@ -112,7 +112,7 @@ def public(name: str) -> Any:
     return found if callable(found) else None
 
 
-def expression(name: str, sample: Any, method: bool) -> tuple[str, list[torch.Tensor]]:
+def expression(name: str, sample: Any, form: str) -> tuple[str, list[torch.Tensor]]:
     """The call of one sample as source, and the tensors it takes."""
     tensors: list[torch.Tensor] = []
     first = literal(sample.input, tensors)
@@ -124,7 +124,9 @@ def expression(name: str, sample: Any, method: bool) -> tuple[str, list[torch.Te
     if name in PROPERTIES:
         return f"{first}.{name}", tensors
     rest += [f"{key}={literal(value, tensors)}" for key, value in sample.kwargs.items()]
-    if method:
+    if form == "inplace":
+        return f"{first}.clone().{name}_({', '.join(rest)})", tensors
+    if form == "method":
         return f"{first}.{name}({', '.join(rest)})", tensors
     return f"torch.{name}({', '.join([first, *rest])})", tensors
 
@@ -133,8 +135,9 @@ def cases(info: Any, dtypes: Sequence[str], limit: int | None = None, form: str 
     """The samples of one entry; for one that cannot be written, why. `limit`: at most so many of each dtype, spread over all."""
     name = info.name
     tensor_method = hasattr(torch.Tensor, name)
-    method = form == "method" or name in METHODS or (public(name) is None and tensor_method)
-    if form == "method" and not (tensor_method and callable(getattr(torch.Tensor, name))):
+    if form == "function" and (name in METHODS or (public(name) is None and tensor_method)):
+        form = "method"
+    elif form != "function" and not callable(getattr(torch.Tensor, name if form == "method" else f"{name}_", None)):
         return
     for dtype in dtypes:
         if DTYPES[dtype] not in info.supported_dtypes("cpu"):
@@ -145,9 +148,9 @@ def cases(info: Any, dtypes: Sequence[str], limit: int | None = None, form: str 
             samples = [samples[i * len(samples) // limit] for i in range(limit)]
         for sample in samples:
             try:
-                if method and not isinstance(sample.input, torch.Tensor):
+                if form != "function" and not isinstance(sample.input, torch.Tensor):
                     continue
-                yield Case(dtype, *expression(name, sample, method))
+                yield Case(dtype, *expression(name, sample, form))
             except Unwritable as error:
                 yield str(error)
 

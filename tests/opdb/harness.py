@@ -67,7 +67,8 @@ class Report:
 class Session:
     """The functions of one source file, compiled one by one over one parse of the library."""
 
-    def __init__(self, given: Sequence[Case], folder: Path, importer: Importer | None = None) -> None:
+    def __init__(self, given: Sequence[Case], folder: Path, importer: Importer | None = None, varying: bool = False) -> None:
+        self.varying = varying
         number = next(_NUMBERS)
         self.path = folder / f"samples{number}.py"
         self.path.write_text(source(given), encoding="utf-8")
@@ -83,7 +84,7 @@ class Session:
         ev.generator = Stream(0)
         if self.frame is None:
             self.frame = self.importer.main(ev, self.path)
-        specs = [parse_input(f"{n}:{spec_of(t)}") for n, t in zip(case.parameters, case.tensors, strict=True)]
+        specs = [parse_input(f"{n}:{spec_of(t, self.varying)}") for n, t in zip(case.parameters, case.tensors, strict=True)]
         try:
             target = construct(ev, self.frame, f"s{index}", self.path)
             state = State(ev, None)
@@ -96,8 +97,10 @@ class Session:
 _NUMBERS = itertools.count()
 
 
-def spec_of(tensor: torch.Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')}[{','.join(map(str, tensor.shape))}]"
+def spec_of(tensor: torch.Tensor, varying: bool) -> str:
+    """The tensor's type as `--input` has it; with `varying`, equal sizes above 1 get one name."""
+    sizes = [f"S{s}" if varying and s > 1 else str(s) for s in tensor.shape]
+    return f"{str(tensor.dtype).removeprefix('torch.')}[{','.join(sizes)}]"
 
 
 def to_numpy(tensor: torch.Tensor) -> np.ndarray:
@@ -121,9 +124,8 @@ def rebuilt(structure: Any, leaves: Sequence[Any]) -> Any:
 def difference(found: Any, wanted: Any, values: bool = True, factor: float = 1.0) -> str:
     """'' where a result is torch's, else what differs."""
     if isinstance(wanted, torch.Tensor):
-        if not isinstance(found, np.ndarray | np.generic):
+        if not isinstance(found, np.ndarray):
             return f"{type(found).__name__} for a tensor"
-        found = np.asarray(found)
         if found.dtype.name != str(wanted.dtype).removeprefix("torch."):
             return f"dtype {found.dtype} for {str(wanted.dtype).removeprefix('torch.')}"
         if found.shape != tuple(wanted.shape):
@@ -171,7 +173,7 @@ def sizes_of_vectors(found: Any, wanted: Any) -> tuple[Any, Any]:
             # torch.svd gives V, torch.linalg.svd its transpose: the singular values and the smaller side's vectors are compared.
             kept = (0, 1) if rows <= columns else (1, 2)
             found, wanted = [found[i] for i in kept], [wanted[i] for i in kept]
-    return tuple(np.abs(r) for r in found), tuple(r.abs() for r in wanted)
+    return tuple(np.asarray(np.abs(r)) for r in found), tuple(r.abs() for r in wanted)
 
 
 def contradicted(function: Function, results: Sequence[Any]) -> str:
@@ -197,7 +199,7 @@ def refusal(error: CompileError) -> tuple[str, str]:
 
 
 def judge(info: Any, folder: Path, dtypes: Sequence[str], *, limit: int | None = None, form: str = "function",
-          importer: Importer | None = None) -> Report:
+          importer: Importer | None = None, varying: bool = False) -> Report:
     """Compile, run and compare the samples of one entry. An `importer` that serves several entries parses the library once."""
     report = Report(info.name, info.variant_test_name)
     if why := left_out(report.full_name):
@@ -218,7 +220,7 @@ def judge(info: Any, folder: Path, dtypes: Sequence[str], *, limit: int | None =
             if not report.reasons:
                 report.reasons["no samples of these dtypes"] += 1
             return report
-        session = Session(given, folder, importer)
+        session = Session(given, folder, importer, varying)
         for index, case in enumerate(given):
             examine(session, index, case, report)
     return report

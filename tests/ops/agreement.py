@@ -46,6 +46,7 @@ def check_types(sample: Sample) -> None:
     attributes = definition.check_attributes(sample.attributes)
     exact = definition.infer([known(o) for o in sample.operands], attributes)
     for kind, result in zip(exact, results, strict=True):
+        assert not isinstance(result, np.generic), "a numpy scalar for a 0-d array"
         wanted = known(result)
         assert str(join(kind, wanted) if sized_by_data(sample) else kind) == str(wanted if not sized_by_data(sample) else kind)
     sizes: dict[str, int] = {}

@@ -39,6 +39,8 @@ def samples() -> list[Sample]:
         add("diagonal_scatter", (x, part), attributes, lambda x, s, a=attributes: x.diagonal_scatter(s, **a), True)
     for dim, size, step in ((2, 2, 1), (1, 3, 1), (-1, 3, 2), (2, 1, 3)):
         add("unfold", (x,), {"dim": dim, "size": size, "step": step}, lambda x, a=(dim, size, step): x.unfold(*a), True)
+    for sizes, strides, offset in (((2, 2), (1, 3), 1), ((3,), (0,), 2), ((), (), 0), ((2, 2, 2), (2, 1, 1), 0)):
+        add("as_strided", (x, offset, *sizes, *strides), {}, lambda x, *_, a=(sizes, strides, offset): x.as_strided(*a), True)
     return found
 
 

@@ -33,7 +33,7 @@ def factors(x: np.ndarray, state: np.ndarray, p: float, feature: int) -> tuple[n
 @reference
 def dropout(x: np.ndarray, state: np.ndarray, *, p: float, feature: int) -> tuple[np.ndarray, np.ndarray]:
     scale, after = factors(x, state, p, feature)
-    return x * scale, after
+    return np.asarray(x * scale), after
 
 
 @reference
@@ -44,7 +44,7 @@ def dropout_mask(x: np.ndarray, state: np.ndarray, *, p: float, feature: int) ->
 @reference
 def uniform(state: np.ndarray, *sizes: int, low: float, high: float, dtype: DType) -> tuple[np.ndarray, np.ndarray]:
     words, after = draw(state, math.prod(sizes))
-    return (unit_floats(words).reshape(sizes) * np.float32(high - low) + np.float32(low)).astype(dtype.numpy), after
+    return np.asarray(unit_floats(words).reshape(sizes) * np.float32(high - low) + np.float32(low)).astype(dtype.numpy), after
 
 
 @reference
@@ -53,19 +53,19 @@ def normal(state: np.ndarray, *sizes: int, mean: float, std: float, dtype: DType
     words, after = draw(state, 2 * count)
     u = unit_floats(words).astype(np.float64).reshape(-1, 2)
     values = np.sqrt(-2 * np.log1p(-u[:, 0])) * np.cos(2 * np.pi * u[:, 1])
-    return (values.reshape(sizes) * std + mean).astype(dtype.numpy), after
+    return np.asarray(values.reshape(sizes) * std + mean).astype(dtype.numpy), after
 
 
 @reference
 def random_integers(state: np.ndarray, *sizes: int, low: int, high: int, dtype: DType) -> tuple[np.ndarray, np.ndarray]:
     words, after = draw(state, math.prod(sizes))
-    return ((words.astype(np.int64) % (high - low)) + low).reshape(sizes).astype(dtype.numpy), after
+    return np.asarray((words.astype(np.int64) % (high - low)) + low).reshape(sizes).astype(dtype.numpy), after
 
 
 @reference
 def bernoulli(p: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     words, after = draw(state, p.size)
-    return (unit_floats(words).reshape(p.shape) < p).astype(p.dtype), after
+    return np.asarray(unit_floats(words).reshape(p.shape) < p).astype(p.dtype), after
 
 
 @reference

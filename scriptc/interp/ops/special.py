@@ -13,6 +13,7 @@ from scriptc.interp.registry import REFERENCES, widened
 # B(2k) / (2k)! of Euler and Maclaurin's formula, k = 1...12.
 _BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798, -174611 / 330, 854513 / 138, -236364091 / 2730)
 _SHIFT = 10   # from here on the asymptotic series are exact in double precision
+_LONGEST = 10_000   # steps towards it from a negative argument
 
 
 def _log_gamma(value: float) -> float:
@@ -23,12 +24,15 @@ def _log_gamma(value: float) -> float:
 
 
 def zeta(x: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Hurwitz's zeta by Euler and Maclaurin: ten terms, the integral, and the corrections (Abramowitz & Stegun 23.2)."""
+    """Hurwitz's zeta by Euler and Maclaurin: terms up to ten, the integral, and the corrections (Abramowitz & Stegun 23.2)."""
     x, q = np.broadcast_arrays(x, q)
-    total = np.zeros(x.shape)
-    for k in range(_SHIFT):
-        total += (q + k) ** -x
-    w = q + _SHIFT
+    total, w = np.zeros(x.shape), np.array(q)
+    for _ in range(_LONGEST):
+        low = w < _SHIFT
+        if not low.any():
+            break
+        total += np.where(low, w**-x, 0)
+        w = np.where(low, w + 1, w)
     total += w ** (1 - x) / (x - 1) + 0.5 * w**-x
     factor = x.copy()
     for k, number in enumerate(_BERNOULLI, start=1):

@@ -80,3 +80,27 @@ def select_scatter(x: np.ndarray, source: np.ndarray, index: int, *, dim: int) -
 def diagonal_scatter(x: np.ndarray, source: np.ndarray, *, offset: int, dim1: int, dim2: int) -> np.ndarray:
     places = np.diagonal(np.arange(x.size).reshape(x.shape), offset, dim1, dim2)
     return written(x.reshape(-1), places, source).reshape(x.shape)
+
+
+def places(x: np.ndarray, offset: int, numbers: tuple[int, ...]) -> np.ndarray:
+    """The positions in the flattened x that sizes and strides name. RuntimeError beyond its end."""
+    sizes, strides = numbers[:len(numbers) // 2], numbers[len(numbers) // 2:]
+    found = np.full(sizes, offset, np.int64)
+    for dim, (size, stride) in enumerate(zip(sizes, strides, strict=True)):
+        found += (np.arange(size) * stride).reshape([size if d == dim else 1 for d in range(len(sizes))])
+    if found.size and (found.min() < 0 or found.max() >= x.size):
+        raise RuntimeError(f"setStorage: sizes {list(sizes)}, strides {list(strides)} and storage offset {offset} are out of bounds "
+                           f"for a storage of {x.size} elements")
+    return found
+
+
+@reference
+def as_strided(x: np.ndarray, offset: int, *numbers: int) -> np.ndarray:
+    return np.asarray(x.reshape(-1)[places(x, offset, numbers)])
+
+
+@reference
+def as_strided_gradient(g: np.ndarray, x: np.ndarray, offset: int, *numbers: int) -> np.ndarray:
+    total = np.zeros(x.size, g.dtype)
+    np.add.at(total, places(x, offset, numbers).reshape(-1), g.reshape(-1))
+    return total.reshape(x.shape)

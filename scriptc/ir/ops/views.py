@@ -152,9 +152,31 @@ def written(x: TensorType, source: TensorType, part: TensorType) -> TensorType:
 
 
 @op
+def as_strided(x: Tensor, offset: Int, *sizes_and_strides: Int) -> Tensor:
+    """The elements of the flattened x at offset + sum of position * stride; first all sizes, then all strides (torch.as_strided).
+
+    RuntimeError where that reaches beyond x.
+    """
+    if len(sizes_and_strides) % 2:
+        raise OpError("E0470", what="as_strided", expected="as many strides as sizes", found=len(sizes_and_strides))
+    return x.with_shape(tuple(s.value for s in sizes_and_strides[:len(sizes_and_strides) // 2]))
+
+
+@op(no_gradient="second derivatives of an indexing are zero")
+def as_strided_gradient(g: Tensor, x: Tensor, offset: Int, *sizes_and_strides: Int) -> Tensor:
+    """The gradient of `as_strided`: elements of g added up where they were read from."""
+    return x
+
+
+@op
 def slice_scatter(x: Tensor, source: Tensor, start: Int, stop: Int, step: Int, *, dim: int) -> Tensor:
     """x with x[start:stop:step] along `dim` replaced by `source` (torch.slice_scatter)."""
     return written(x, source, slice_.rule(x, start, stop, step, dim=dim))
+
+
+@as_strided.gradient
+def _(g: Any, y: Any, x: Any, offset: Any, *sizes_and_strides: Any) -> Any:
+    return (as_strided_gradient(g, x, offset, *sizes_and_strides), None, *([None] * len(sizes_and_strides)))
 
 
 @op

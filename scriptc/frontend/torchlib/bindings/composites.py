@@ -19,7 +19,7 @@ _METHODS = {
         "take_along_dim masked_scatter argwhere put scatter_reduce index_reduce nonzero_static",
     "torch._composites.statistics":
         "aminmax msort kthvalue nanmedian mode cummax cummin logcumsumexp nanmean quantile nanquantile cov corrcoef "
-        "diff histc unique unique_consecutive",
+        "diff histc unique unique_consecutive histogram",
     "torch.linalg": "cholesky cholesky_inverse cholesky_solve det logdet matrix_exp matrix_power slogdet triangular_solve",
 }
 # Where the method's name is not the function's.

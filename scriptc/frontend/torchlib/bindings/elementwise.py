@@ -64,7 +64,7 @@ def _unary(op: str, *names: str, floating: bool = False, bools: bool = False) ->
         return ev.op(op, value)
     both(*names)(function)
     torch_function(*names, module="torch.special")(function)
-    if not bools:
+    if not bools or op == "logical_not":
         for name in names:
             inplace(name, function)
 
@@ -109,6 +109,9 @@ def nan_to_num(ev: Evaluator, input: Any, nan: float = 0.0, posinf: Any = None, 
     return ev.op("masked_fill", clean, ev.op("eq", clean, float("-inf")), float(low))
 
 
+inplace("nan_to_num", nan_to_num)
+
+
 # Two operands.
 
 def _binary(op: str, names: str, *, floating: bool = False, operators: str = "", alpha: bool = False, to_bool: bool = False) -> None:
@@ -123,8 +126,7 @@ def _binary(op: str, names: str, *, floating: bool = False, operators: str = "",
     public = scaled if alpha else function
     both(*names.split())(public)
     for name in names.split():
-        if not to_bool:
-            inplace(name, public)
+        inplace(name, public)
     for name in operators.split():
         tensor_method(f"__{name}__")(function)
         tensor_method(f"__r{name}__")(lambda ev, input, other: function(ev, other, input))
@@ -163,6 +165,7 @@ def _logical(op: str) -> None:
         return ev.op(op, ev.op("ne", input, 0) if storage.dtype(input) is not bool_ else input,
                      ev.op("ne", other, 0) if storage.dtype(other) is not bool_ else other)
     both(op)(function)
+    inplace(op, function)
 
 
 for _name in ("logical_and", "logical_or", "logical_xor"):
@@ -182,7 +185,8 @@ def div(ev: Evaluator, input: Any, other: Any, *, rounding_mode: Any = None) -> 
     return ev.op("floor_divide", ev.op("sub", left, ev.op("fmod", left, right)), right)
 
 
-inplace("div", div)
+for _name in ("div", "divide", "true_divide"):
+    inplace(_name, div)
 tensor_method("__truediv__")(lambda ev, input, other: div(ev, input, other))
 tensor_method("__rtruediv__")(lambda ev, input, other: div(ev, other, input))
 tensor_method("__itruediv__")(lambda ev, input, other: store(ev, input, div(ev, input, other)))

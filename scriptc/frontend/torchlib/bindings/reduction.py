@@ -8,6 +8,7 @@ from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.pylib.builtin_classes import builtin_class
 from scriptc.frontend.pylib.iteration import items_of
 from scriptc.frontend.storage import TensorValue
+from scriptc.frontend.torchlib.bindings.elementwise import inplace
 from scriptc.frontend.torchlib.bindings.promotion import converted, integral_to_float, promoted
 from scriptc.frontend.torchlib.bindings.register import both, tensor_method
 from scriptc.frontend.values import Class, PyList, StructTuple
@@ -144,6 +145,7 @@ def _scan(name: str) -> None:
     def function(ev: Evaluator, input: Any, dim: Any, *, dtype: Any = None) -> TensorValue:
         return in_dtype(ev, ev.op(name, in_dtype(ev, input, dtype), dim=dim), dtype)
     both(name)(function)
+    inplace(name, function)
 
 
 _scan("cumsum")

@@ -10,6 +10,7 @@ from scriptc.frontend.evaluator.operators import binary, compare, truthy
 from scriptc.frontend.pylib.iteration import items_of
 from scriptc.frontend.storage import TensorValue
 from scriptc.frontend.torchlib.bindings.creation import shape_sizes, sizes, tensor_from
+from scriptc.frontend.torchlib.bindings.elementwise import inplace
 from scriptc.frontend.torchlib.bindings.promotion import converted, result_dtype
 from scriptc.frontend.torchlib.bindings.reduction import dims_of
 from scriptc.frontend.torchlib.bindings.register import both, tensor_method, torch_function
@@ -416,6 +417,21 @@ def tril(ev: Evaluator, input: Any, diagonal: Any = 0) -> TensorValue:
 @both("triu")
 def triu(ev: Evaluator, input: Any, diagonal: Any = 0) -> TensorValue:
     return ev.op("triu", input, diagonal)
+
+
+inplace("tril", tril)
+inplace("triu", triu)
+
+
+@both("as_strided")
+def as_strided(ev: Evaluator, input: Any, size: Any, stride: Any, storage_offset: Any = None) -> TensorValue:
+    """Reads elements of the storage at the strides; writing through it is refused."""
+    if any(step.op not in ("reshape", "squeeze", "unsqueeze") for step in input.path):
+        ev.error("E0222", name="as_strided of a view", hint="call contiguous() on the tensor first")
+    lengths, steps = items_of(ev, size), items_of(ev, stride)
+    if len(lengths) != len(steps):
+        ev.throw("RuntimeError", "mismatch in length of strides and shape")
+    return storage.view(ev, input, "as_strided", (storage_offset or 0, *lengths, *steps), {}, contiguous=False)
 
 
 @tensor_method("unfold")

@@ -8,7 +8,7 @@ from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.storage import TensorValue
 from scriptc.frontend.torchlib.bindings.elementwise import inplace
 from scriptc.frontend.torchlib.bindings.promotion import default_dtype, integral_to_float, operand, promoted
-from scriptc.frontend.torchlib.bindings.register import both, torch_function
+from scriptc.frontend.torchlib.bindings.register import both, tensor_method, torch_function
 from scriptc.ir.types import FLOAT_CATEGORY
 
 # op -> (names in torch and Tensor, names in torch.special)
@@ -59,6 +59,8 @@ def polygamma(ev: Evaluator, n: Any, input: Any) -> TensorValue:
 
 
 torch_function("polygamma")(polygamma)
+tensor_method("polygamma")(lambda ev, input, n: polygamma(ev, n, input))
+inplace("polygamma", lambda ev, input, n: polygamma(ev, n, input))
 torch_function("polygamma", module="torch.special")(polygamma)
 
 

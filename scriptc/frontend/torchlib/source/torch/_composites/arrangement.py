@@ -264,10 +264,7 @@ def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
 
 
 def as_strided_copy(input, size, stride, storage_offset=None):
-    places = [0 if storage_offset is None else storage_offset]
-    for length, step in zip(size, stride):
-        places = [p + step * k for p in places for k in range(length)]
-    return torch.take(input, torch.tensor(places, dtype=torch.int64)).reshape(size)
+    return torch.as_strided(input, size, stride, storage_offset).clone()
 
 
 def as_strided_scatter(input, src, size, stride, storage_offset=None):

@@ -48,8 +48,8 @@ def nanmedian(input, dim=None, keepdim=False):
     middle = ((count - 1) // 2).clamp_min(0)
     value, index = values.gather(axis, middle), indices.gather(axis, middle)
     if dim is None:
-        return value.squeeze(0)
-    return _nanmedian(value, index) if keepdim else _nanmedian(value.squeeze(axis), index.squeeze(axis))
+        return value.select(0, 0)
+    return _nanmedian(value, index) if keepdim else _nanmedian(value.select(axis, 0), index.select(axis, 0))
 
 
 def mode(input, dim=-1, keepdim=False):
