@@ -1,0 +1,219 @@
+"""Kernel calls as tables: what each kernel reads, with the places of buffers left open until a call has its memory.
+
+A maker answers with a Command whose `needs` say which words are addresses of which value; `Command.table` fills them in.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from scriptc_runtime.cpu.tiles.geometry import LANES, PANEL, VECTOR_BYTES
+from scriptc_runtime.cpu.tiles.layouts import Layout
+
+Limits = tuple[float, float]
+NO_LIMITS: Limits = (-np.inf, np.inf)
+CACHE_BYTES = 256 << 10      # of activations that one chunk of rows reads, so that they stay in a core's second cache
+GROUP = {4: 14, 2: 28}       # Winograd tiles that are transformed together
+
+
+class At(NamedTuple):
+    """The address of a value, and bytes from there."""
+
+    value: object
+    offset: int = 0
+
+
+Word = int | At | np.ndarray | None
+
+
+@dataclass
+class Command:
+    """One kernel call. `words` are numbers, arrays of its own (their address is meant), or places of values."""
+
+    kernel: str
+    words: Sequence[Word]
+    held: list[np.ndarray] = field(default_factory=list)
+
+    def needs(self) -> list[object]:
+        """The values whose addresses it reads."""
+        return [w.value for w in self.words if isinstance(w, At)]
+
+    def table(self, addresses: Mapping[object, int]) -> np.ndarray:
+        """The words as the kernel reads them."""
+        return np.array([0 if w is None else w.ctypes.data if isinstance(w, np.ndarray) else
+                         addresses[w.value] + w.offset if isinstance(w, At) else w for w in self.words], np.int64)
+
+
+class Window(NamedTuple):
+    """Kernel size, stride, padding and dilation."""
+
+    size: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+
+
+class Operands(NamedTuple):
+    """The values of a convolution and what it does at the end."""
+
+    x: object
+    weight: object
+    bias: object
+    y: object
+    residual: object = None
+    limits: Limits = NO_LIMITS
+
+
+def _start(layout: Layout, window: Window) -> int:
+    """Bytes from a block's start to the first place the window reads: the border may be wider than the padding."""
+    return (layout.top - window.padding[0]) * layout.pitch + (layout.left - window.padding[1]) * layout.place
+
+
+def _ends(operands: Operands, target: Layout) -> tuple[At, At | None]:
+    residual = None if operands.residual is None else At(operands.residual, target.inside)
+    return At(operands.y, target.inside), residual
+
+
+def direct(operands: Operands, source: Layout, target: Layout, window: Window, weight_bytes: int) -> Command:
+    """A convolution; weight as `pack_direct` makes it."""
+    (high, wide), (down, across) = window.size, window.dilation
+    a_rows = source.places(target.height, target.width, window.stride)
+    c_rows = target.places(target.height, target.width)
+    lanes = source.narrow or LANES
+    table = np.array([source.blocks, source.block_bytes, high, down * source.pitch, wide, across * source.place, target.block_bytes], np.int64)
+    depth = source.blocks * lanes * high * wide
+    per_row = window.stride[0] * window.stride[1] * source.blocks * source.place
+    places = len(a_rows)
+    by_panels = weight_bytes > source.image_bytes
+    chunk = places if by_panels else max(14, CACHE_BYTES // per_row // 14 * 14)
+    y, residual = _ends(operands, target)
+    return Command("product" if not source.narrow else f"product_{source.narrow}", [
+        At(operands.x, _start(source, window)), At(operands.weight), y, At(operands.bias), residual, a_rows, c_rows, table,
+        np.array(operands.limits, np.float32), places, target.blocks, depth * PANEL * VECTOR_BYTES, chunk, source.images,
+        source.image_bytes, target.image_bytes, int(by_panels)])
+
+
+def depthwise(operands: Operands, source: Layout, target: Layout, window: Window) -> Command:
+    """A convolution of each channel by itself; weight as `pack_depthwise` makes it."""
+    taps = source.places(window.size[0], window.size[1], window.dilation)
+    a_rows = source.places(target.height, target.width, window.stride)
+    y, residual = _ends(operands, target)
+    return Command("depthwise", [
+        At(operands.x, _start(source, window)), At(operands.weight), y, At(operands.bias), residual, a_rows,
+        target.places(target.height, target.width), taps, len(taps), np.array(operands.limits, np.float32), len(a_rows), target.blocks,
+        source.block_bytes, target.block_bytes, source.images, source.image_bytes, target.image_bytes])
+
+
+def winograd_border(target: Layout, m: int, padding: tuple[int, int]) -> tuple[int, int]:
+    """Lines below and columns right of the image that whole tiles read."""
+    down, across = -(-target.height // m) * m + 2, -(-target.width // m) * m + 2
+    return down - target.height - 2 + padding[0], across - target.width - 2 + padding[1]
+
+
+def winograd_scratch(source: Layout, target: Layout, m: int, threads: int) -> int:
+    """Bytes of working memory."""
+    return (m + 2) ** 2 * (source.blocks + target.blocks) * GROUP[m] * VECTOR_BYTES * threads
+
+
+def winograd(operands: Operands, source: Layout, target: Layout, window: Window, m: int, scratch: object) -> Command:
+    """A 3x3 convolution with stride 1; weight as `pack_winograd` makes it."""
+    down, across, group = -(-target.height // m), -(-target.width // m), GROUP[m]
+    rows = np.arange(group, dtype=np.int64) * VECTOR_BYTES
+    table = np.array([1, 0, 1, 0, source.blocks, group * VECTOR_BYTES, group * VECTOR_BYTES], np.int64)
+    depth = source.blocks * LANES
+    element = depth * target.blocks * VECTOR_BYTES
+    y, residual = _ends(operands, target)
+    return Command("winograd", [
+        At(operands.x, _start(source, window)), At(operands.weight), y, At(operands.bias), residual, At(scratch), table,
+        np.array(operands.limits, np.float32), rows, m, down, across, group, source.blocks, target.blocks, target.height, target.width,
+        source.pitch, source.block_bytes, target.pitch, target.block_bytes, source.images, source.image_bytes, target.image_bytes,
+        winograd_scratch(source, target, m, 1), depth * PANEL * VECTOR_BYTES, element, np.zeros(PANEL * LANES, np.float32),
+        np.array(NO_LIMITS, np.float32)])
+
+
+def apply(x: object, source: Layout, y: object, target: Layout, which: int, parameters: tuple[float, float]) -> Command:
+    """A function of each element."""
+    height, width = target.height, target.width
+    return Command("apply", [
+        At(x, source.inside), source.places(height, width), source.block_bytes, source.image_bytes, At(y, target.inside),
+        target.places(height, width), target.block_bytes, target.image_bytes, which, np.array(parameters, np.float32), height * width,
+        target.blocks, target.images])
+
+
+def binary(x: object, source: Layout, other: object, second: Layout, y: object, target: Layout, which: int, limits: Limits) -> Command:
+    """Two activations combined; one of a single place, channel or image is repeated."""
+    height, width = target.height, target.width
+
+    def rows(layout: Layout) -> tuple[np.ndarray, int, int]:
+        stride = (int(layout.height > 1), int(layout.width > 1))
+        offsets = layout.places(height, width, stride)
+        return offsets, layout.block_bytes, layout.image_bytes if layout.images > 1 else 0
+
+    return Command("binary", [
+        At(x, source.inside), *rows(source), At(other, second.inside), *rows(second), At(y, target.inside), target.places(height, width),
+        target.block_bytes, target.image_bytes, which, np.array(limits, np.float32), height * width, target.blocks, target.images])
+
+
+def pool(x: object, source: Layout, y: object, target: Layout, window: Window, average: bool, counts_padding: bool = True) -> Command:
+    """The maximum or the mean of each window; what lies outside the image is left out (and counted by a mean if `counts_padding`)."""
+    lines = _ranges(target.height, window.size[0], window.stride[0], window.padding[0], window.dilation[0], source.height)
+    columns = _ranges(target.width, window.size[1], window.stride[1], window.padding[1], window.dilation[1], source.width)
+    return _pool(x, source, y, target, lines, columns, average, int(np.prod(window.size)) if counts_padding else 0)
+
+
+def adaptive_pool(x: object, source: Layout, y: object, target: Layout) -> Command:
+    """The mean of windows that cover the image evenly."""
+    lines, columns = (
+        [range(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
+        for size, count in ((source.height, target.height), (source.width, target.width)))
+    return _pool(x, source, y, target, lines, columns, True, 0)
+
+
+def _ranges(count: int, size: int, stride: int, padding: int, dilation: int, held: int) -> list[range]:
+    found = []
+    for index in range(count):
+        first = index * stride - padding
+        skipped = max(0, -(first // dilation)) if first < 0 else 0
+        found.append(range(first + skipped * dilation, min(held, first + (size - 1) * dilation + 1), dilation))
+    return found
+
+
+def _pool(x: object, source: Layout, y: object, target: Layout, lines: list[range], columns: list[range], average: bool,
+          count: int) -> Command:
+    offsets: list[np.ndarray] = []
+    starts, factors, total = [0], [], 0
+    across = [np.array(r, np.int64) * source.place for r in columns]
+    for line in lines:
+        down = np.array(line, np.int64)[:, None] * source.pitch
+        for right in across:
+            window = (down + right[None, :]).ravel()
+            offsets.append(window)
+            total += len(window)
+            starts.append(total)
+            factors.append(1.0 / (count or max(len(window), 1)) if average else 1.0)
+    return Command("pool", [
+        At(x, source.inside), np.concatenate(offsets) if offsets else np.zeros(1, np.int64), np.array(starts, np.int64),
+        np.array(factors, np.float32), source.block_bytes, source.image_bytes, At(y, target.inside),
+        target.places(target.height, target.width), target.block_bytes, target.image_bytes, 0 if average else 1,
+        target.height * target.width, target.blocks, target.images])
+
+
+def border(y: object, layout: Layout) -> Command:
+    """Zeros around every block of `y`."""
+    return Command("border", [At(y), layout.height, layout.width, layout.top, layout.left, layout.lines, layout.columns,
+                              layout.images * layout.blocks])
+
+
+def enter(x: object, y: object, layout: Layout) -> Command:
+    """Planes [N, C, H, W] of `x` to the layout of `y`, its border zero."""
+    words = [At(x), At(y), layout.channels, layout.height, layout.width, layout.top, layout.left, layout.lines, layout.columns, layout.images]
+    return Command("interleave", [*words, layout.narrow]) if layout.narrow else Command("block", words)
+
+
+def leave(x: object, layout: Layout, y: object) -> Command:
+    """Blocks of `x` to planes of `y`."""
+    return Command("unblock", [At(x), At(y), layout.channels, layout.height, layout.width, layout.top, layout.left, layout.lines, layout.columns,
+                               layout.images])

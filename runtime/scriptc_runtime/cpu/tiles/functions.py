@@ -1,0 +1,199 @@
+"""Activation functions on vectors, as LLVM IR. Polynomials of the Cephes library (Moshier 1989); errors are tested in ulps."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+
+from scriptc_runtime.cpu.tiles.registers import (
+    I32,
+    I64,
+    LANES,
+    VECTOR,
+    Tile,
+    broadcast,
+    clamp,
+    constant,
+    load_vector,
+    multiply_add,
+    store_vector,
+)
+
+INTEGERS = ir.VectorType(I32, LANES)
+EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+TANH = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
+# Rational erf of Eigen on [-4, 4].
+ERF_ABOVE = (-2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06, -5.69250639462346e-05, -7.34990630326855e-04,
+             -2.95459980854025e-03, -1.60960333262415e-02)
+ERF_BELOW = (-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03, -7.37332916720468e-03, -1.42647390514189e-02)
+ROUND = 12582912.0       # 1.5 * 2**23: adding it rounds to an integer, kept in the low bits
+ROUND_BITS = 0x4B400000
+
+
+class Lanes:
+    """Arithmetic on vectors, written like arithmetic."""
+
+    def __init__(self, module: ir.Module, builder: ir.IRBuilder) -> None:
+        self.b = builder
+        self.fma = multiply_add(module)
+
+    def all(self, value: float) -> ir.Constant:
+        return ir.Constant(VECTOR, [float(value)] * LANES)
+
+    def integers(self, value: int) -> ir.Constant:
+        return ir.Constant(INTEGERS, [value] * LANES)
+
+    def polynomial(self, x: Any, factors: tuple[float, ...]) -> Any:
+        total: Any = self.all(factors[0])
+        for factor in factors[1:]:
+            total = self.b.call(self.fma, [total, x, self.all(factor)])
+        return total
+
+    def exp(self, x: Any) -> Any:
+        b = self.b
+        held = clamp(b, x, self.all(-105.0), self.all(89.0))
+        rounded = b.call(self.fma, [held, self.all(1.44269504), self.all(ROUND)])
+        n = b.sub(b.bitcast(rounded, INTEGERS), self.integers(ROUND_BITS))
+        whole = b.fsub(rounded, self.all(ROUND))
+        r = b.call(self.fma, [whole, self.all(-0.693359375), held])
+        r = b.call(self.fma, [whole, self.all(2.12194440e-4), r])
+        p = self.polynomial(r, EXP)
+        value = b.fadd(b.call(self.fma, [p, b.fmul(r, r), r]), self.all(1.0))
+        first = b.ashr(n, self.integers(1))     # in two factors: 2**n alone may be beyond float32 where the product is not
+        return b.fmul(b.fmul(value, self.power_of_two(first)), self.power_of_two(b.sub(n, first)))
+
+    def power_of_two(self, n: Any) -> Any:
+        return self.b.bitcast(self.b.shl(self.b.add(n, self.integers(127)), self.integers(23)), VECTOR)
+
+    def sigmoid(self, x: Any) -> Any:
+        b = self.b
+        return b.fdiv(self.all(1.0), b.fadd(self.all(1.0), self.exp(b.fneg(x))))
+
+    def tanh(self, x: Any) -> Any:
+        b = self.b
+        size = b.select(b.fcmp_ordered("<", x, self.all(0.0)), b.fneg(x), x)
+        square = b.fmul(x, x)
+        small = b.call(self.fma, [b.fmul(self.polynomial(square, TANH), square), x, x])
+        large = b.fsub(self.all(1.0), b.fdiv(self.all(2.0), b.fadd(self.exp(b.fadd(size, size)), self.all(1.0))))
+        large = b.select(b.fcmp_ordered("<", x, self.all(0.0)), b.fneg(large), large)
+        return b.select(b.fcmp_ordered("<", size, self.all(0.625)), small, large)
+
+    def erf(self, x: Any) -> Any:
+        b = self.b
+        held = clamp(b, x, self.all(-4.0), self.all(4.0))
+        square = b.fmul(held, held)
+        return b.fdiv(b.fmul(held, self.polynomial(square, ERF_ABOVE)), self.polynomial(square, ERF_BELOW))
+
+
+def _hardsigmoid(v: Lanes, x: Any, first: Any, second: Any) -> Any:
+    return v.b.fdiv(clamp(v.b, v.b.fadd(x, v.all(3.0)), v.all(0.0), v.all(6.0)), v.all(6.0))
+
+
+def _gelu(v: Lanes, x: Any, first: Any, second: Any) -> Any:
+    inner = v.b.fadd(v.erf(v.b.fmul(x, v.all(0.70710678118654752))), v.all(1.0))
+    return v.b.fmul(v.b.fmul(x, v.all(0.5)), inner)
+
+
+def _gelu_tanh(v: Lanes, x: Any, first: Any, second: Any) -> Any:
+    cube = v.b.fmul(v.b.fmul(x, x), x)
+    inner = v.b.fmul(v.b.call(v.fma, [cube, v.all(0.044715), x]), v.all(0.79788456080286536))
+    return v.b.fmul(v.b.fmul(x, v.all(0.5)), v.b.fadd(v.tanh(inner), v.all(1.0)))
+
+
+# name -> (lanes, x, first parameter, second parameter) -> value
+FUNCTIONS: dict[str, Callable[[Lanes, Any, Any, Any], Any]] = {
+    "clamp": lambda v, x, low, high: clamp(v.b, x, low, high),
+    "sigmoid": lambda v, x, first, second: v.sigmoid(x),
+    "silu": lambda v, x, first, second: v.b.fmul(x, v.sigmoid(x)),
+    "tanh": lambda v, x, first, second: v.tanh(x),
+    "hardsigmoid": _hardsigmoid,
+    "hardswish": lambda v, x, first, second: v.b.fmul(x, _hardsigmoid(v, x, first, second)),
+    "gelu": _gelu,
+    "gelu_tanh": _gelu_tanh,
+    "leaky_relu": lambda v, x, slope, second: v.b.select(v.b.fcmp_ordered(">", x, v.all(0.0)), x, v.b.fmul(x, slope)),
+    "elu": lambda v, x, alpha, second: v.b.select(v.b.fcmp_ordered(">", x, v.all(0.0)), x,
+                                                  v.b.fmul(alpha, v.b.fsub(v.exp(x), v.all(1.0)))),
+}
+COMBINATIONS: dict[str, Callable[[ir.IRBuilder, Any, Any], Any]] = {
+    "add": lambda b, x, y: b.fadd(x, y),
+    "sub": lambda b, x, y: b.fsub(x, y),
+    "mul": lambda b, x, y: b.fmul(x, y),
+}
+
+
+def over_places(made: ir.Function, b: ir.IRBuilder, count: Any, body: Callable[[ir.IRBuilder, Any], None]) -> None:
+    """`body` for each index below `count`, which is not zero."""
+    before = b.block
+    head, after = made.append_basic_block("loop"), made.append_basic_block("after")
+    b.branch(head)
+    b = ir.IRBuilder(head)
+    index = b.phi(I64)
+    index.add_incoming(constant(0), before)
+    body(b, b.shl(index, constant(3)))
+    following = b.add(index, constant(1))
+    index.add_incoming(following, b.block)
+    b.cbranch(b.icmp_signed("<", following, count), head, after)
+    ir.IRBuilder(after).ret_void()
+
+
+def place_of(b: ir.IRBuilder, base: Any, table: Any, shift: Any) -> Any:
+    return b.add(base, b.load(b.inttoptr(b.add(table, shift), I64.as_pointer())))
+
+
+def function_tile(name: str) -> Tile:
+    """C[row] = f(A[row]). Arguments: A, its offsets, C, its offsets, their count, the parameters (two floats)."""
+    def write(module: ir.Module, made: ir.Function, b: ir.IRBuilder) -> None:
+        a, a_rows, c, c_rows, count, parameters = made.args
+        first, second = broadcast(b, parameters), broadcast(b, parameters, 4)
+
+        def body(b: ir.IRBuilder, shift: Any) -> None:
+            value = FUNCTIONS[name](Lanes(module, b), load_vector(b, place_of(b, a, a_rows, shift)), first, second)
+            store_vector(b, value, place_of(b, c, c_rows, shift))
+        over_places(made, b, count, body)
+    return Tile(f"scriptc_function_{name}", 6, write)
+
+
+def combination_tile(name: str) -> Tile:
+    """C[row] = clamp(A[row] op B[row]). Arguments: A, its offsets, B, its offsets, C, its offsets, their count, limits."""
+    def write(module: ir.Module, made: ir.Function, b: ir.IRBuilder) -> None:
+        a, a_rows, other, other_rows, c, c_rows, count, limits = made.args
+        low, high = broadcast(b, limits), broadcast(b, limits, 4)
+
+        def body(b: ir.IRBuilder, shift: Any) -> None:
+            value = COMBINATIONS[name](b, load_vector(b, place_of(b, a, a_rows, shift)),
+                                       load_vector(b, place_of(b, other, other_rows, shift)))
+            store_vector(b, clamp(b, value, low, high), place_of(b, c, c_rows, shift))
+        over_places(made, b, count, body)
+    return Tile(f"scriptc_combine_{name}", 8, write)
+
+
+def accumulation_tile(name: str) -> Tile:
+    """C[0] = combination of A[row] over all rows: `sum` times a factor, or `maximum` (nan if one is nan).
+
+    Arguments: A, its offsets, their count, C, the factor's address.
+    """
+    def write(module: ir.Module, made: ir.Function, b: ir.IRBuilder) -> None:
+        a, a_rows, count, c, factor = made.args
+        scale = broadcast(b, factor)
+        start = ir.Constant(VECTOR, [0.0 if name == "sum" else float("-inf")] * LANES)
+        before = b.block
+        head, after = made.append_basic_block("loop"), made.append_basic_block("after")
+        b.branch(head)
+        b = ir.IRBuilder(head)
+        index, held = b.phi(I64), b.phi(VECTOR)
+        index.add_incoming(constant(0), before)
+        held.add_incoming(start, before)
+        value = load_vector(b, place_of(b, a, a_rows, b.shl(index, constant(3))))
+        if name == "sum":
+            total = b.fadd(held, value)
+        else:
+            total = b.select(b.or_(b.fcmp_ordered(">", value, held), b.fcmp_unordered("uno", value, value)), value, held)
+        following = b.add(index, constant(1))
+        index.add_incoming(following, b.block)
+        held.add_incoming(total, b.block)
+        b.cbranch(b.icmp_signed("<", following, count), head, after)
+        b = ir.IRBuilder(after)
+        store_vector(b, b.fmul(total, scale), c)
+        b.ret_void()
+    return Tile(f"scriptc_accumulate_{name}", 5, write)

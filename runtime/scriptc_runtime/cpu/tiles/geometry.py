@@ -1,0 +1,17 @@
+"""The numbers that layouts, kernels and tiles agree on."""
+from __future__ import annotations
+
+LANES = 16                       # float32 values of one vector
+VECTOR_BYTES = 4 * LANES
+PANEL = 2                        # blocks of output channels that one product tile makes
+MOST_ROWS = 14                   # of one product tile: 28 sums, two panels and a value fill 32 registers
+LANEWISE_ROWS = (14, 8, 7, 4, 2, 1)
+NARROW = (1, 3, 4)               # channels of inputs that are kept pixel by pixel instead of in blocks
+
+# The transforms of Lavin and Gray (2015), "Fast Algorithms for Convolutional Neural Networks": F(2x2, 3x3) and F(4x4, 3x3).
+INPUT_2 = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
+OUTPUT_2 = ((1, 1, 1, 0), (0, 1, -1, -1))
+WEIGHT_2 = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))
+INPUT_4 = ((4, 0, -5, 0, 1, 0), (0, -4, -4, 1, 1, 0), (0, 4, -4, -1, 1, 0), (0, -2, -1, 2, 1, 0), (0, 2, -1, -2, 1, 0), (0, 4, 0, -5, 0, 1))
+OUTPUT_4 = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
+WEIGHT_4 = ((1 / 4, 0, 0), (-1 / 6, -1 / 6, -1 / 6), (-1 / 6, 1 / 6, -1 / 6), (1 / 24, 1 / 12, 1 / 6), (1 / 24, -1 / 12, 1 / 6), (0, 0, 1))

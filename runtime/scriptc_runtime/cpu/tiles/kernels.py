@@ -1,0 +1,396 @@
+"""The loops around the register tiles, in numba's Python. Every kernel reads one table of 64-bit words and works as thread `t` of `n`.
+
+Words are addresses, byte distances and counts; `blocked` writes the tables and names the words. All addresses are checked there.
+"""
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from scriptc_runtime.cpu.tiles import registers
+from scriptc_runtime.cpu.tiles.functions import COMBINATIONS, FUNCTIONS, accumulation_tile, combination_tile, function_tile
+from scriptc_runtime.cpu.tiles.geometry import (
+    INPUT_2,
+    INPUT_4,
+    LANES,
+    LANEWISE_ROWS,
+    MOST_ROWS,
+    NARROW,
+    OUTPUT_2,
+    OUTPUT_4,
+    PANEL,
+    VECTOR_BYTES,
+)
+from scriptc_runtime.cpu.tiles.registers import (
+    Tile,
+    lanewise_tile,
+    product_tile,
+    winograd_input,
+    winograd_output,
+)
+
+
+@functools.cache
+def tiles() -> tuple[Tile, ...]:
+    """Every tile that the kernels call."""
+    return (*(product_tile(rows, blocks, run) for run in (LANES, *NARROW) for blocks in (PANEL, 1) for rows in range(1, MOST_ROWS + 1)),
+            *map(function_tile, FUNCTIONS), *map(combination_tile, COMBINATIONS), *map(accumulation_tile, ("sum", "maximum")),
+            *map(lanewise_tile, LANEWISE_ROWS),
+            *(winograd_input(m) for m in (INPUT_2, INPUT_4)), *(winograd_output(m) for m in (OUTPUT_2, OUTPUT_4)))
+
+
+def intrinsic(name: str) -> Any:
+    """A tile as a numba function of addresses."""
+    from numba import types
+    from numba.extending import intrinsic as declare
+
+    tile = next(t for t in tiles() if t.name == name)
+    signature = types.void(*[types.int64] * tile.count)
+
+    def typed(context: Any, *arguments: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            builder.call(tile.declare(builder.module), arguments)
+            return context.get_dummy_value()
+        return signature, generate
+
+    names = ", ".join(f"a{i}" for i in range(tile.count))
+    scope: dict[str, Any] = {"typed": typed}
+    exec(f"def tile(context, {names}):\n    return typed(context, {names})", scope)
+    made: Any = declare
+    return made(scope["tile"])
+
+
+@functools.cache
+def words() -> tuple[Any, Any, Any, Any]:
+    """(read a word, read a float, write a float, write a vector of zeros) as numba functions."""
+    from numba import types
+    from numba.extending import intrinsic as declare_typed
+
+    declare: Any = declare_typed
+
+    @declare
+    def word(context: Any, table: Any, index: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            place = builder.add(arguments[0], builder.shl(arguments[1], registers.constant(3)))
+            return builder.load(builder.inttoptr(place, registers.I64.as_pointer()))
+        return types.int64(types.int64, types.int64), generate
+
+    @declare
+    def number(context: Any, place: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.load(builder.inttoptr(arguments[0], registers.F32.as_pointer()))
+        return types.float32(types.int64), generate
+
+    @declare
+    def put(context: Any, place: Any, value: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            builder.store(arguments[1], builder.inttoptr(arguments[0], registers.F32.as_pointer()))
+            return context.get_dummy_value()
+        return types.void(types.int64, types.float32), generate
+
+    @declare
+    def clear(context: Any, place: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            zero = registers.ir.Constant(registers.VECTOR, [0.0] * registers.LANES)
+            registers.store_vector(builder, zero, arguments[0])
+            return context.get_dummy_value()
+        return types.void(types.int64), generate
+
+    return word, number, put, clear
+
+
+def chain(name: str, tiles: dict[int, Any] | list[Any], count: int) -> Any:
+    """One function that picks a tile by number: LLVM turns it into a jump."""
+    import numba
+
+    tiles = tiles if isinstance(tiles, dict) else dict(enumerate(tiles))
+    arguments = ", ".join(f"a{i}" for i in range(count))
+    lines = [f"def {name}(rows, {arguments}):"]
+    for rows in sorted(tiles, reverse=True):
+        lines += [f"    if rows == {rows}:", f"        t{rows}({arguments})", "        return"]
+    scope: dict[str, Any] = {f"t{rows}": tile for rows, tile in tiles.items()}
+    exec("\n".join(lines), scope)
+    made: Any = numba.njit(error_model="numpy")
+    return made(scope[name])
+
+
+def product_chains(run: int) -> tuple[Any, Any]:
+    """The product tiles for two blocks of channels and for one, by rows."""
+    return tuple(chain(f"rows_{blocks}", {r: intrinsic(f"scriptc_product_{r}x{blocks}x{run}") for r in range(1, MOST_ROWS + 1)}, 9)
+                 for blocks in (PANEL, 1))  # type: ignore[return-value]
+
+
+def product_kernel(pair: Any, single: Any) -> Any:
+    """Rows of A times panels of B, by chunks of rows whose A stays in the cache."""
+    import numba
+
+    word = words()[0]
+    most, panel_blocks, vector = MOST_ROWS, PANEL, VECTOR_BYTES
+    compiled: Any = numba.njit(error_model="numpy")
+
+    @compiled
+    def product(d: Any, t: Any, n: Any) -> None:
+        a, b, c, bias, residual = word(d, 0), word(d, 1), word(d, 2), word(d, 3), word(d, 4)
+        a_rows, c_rows, table, limits = word(d, 5), word(d, 6), word(d, 7), word(d, 8)
+        places, blocks, panel, chunk = word(d, 9), word(d, 10), word(d, 11), word(d, 12)
+        images, a_image, c_image, by_panels = word(d, 13), word(d, 14), word(d, 15), word(d, 16)
+        step = word(table, 6)
+        pairs = (blocks + panel_blocks - 1) // panel_blocks
+        chunks = (places + chunk - 1) // chunk
+        first_pair, last_pair, first_chunk, last_chunk = 0, pairs, 0, chunks
+        if by_panels:
+            first_pair, last_pair = pairs * t // n, pairs * (t + 1) // n
+        else:
+            first_chunk, last_chunk = chunks * t // n, chunks * (t + 1) // n
+        for image in range(images):
+            source, target = a + image * a_image, c + image * c_image
+            added = residual + image * c_image if residual else 0
+            for part in range(first_chunk, last_chunk):
+                start, stop = part * chunk, min((part + 1) * chunk, places)
+                for p in range(first_pair, last_pair):
+                    block = p * panel_blocks
+                    shift = block * step
+                    extra = added + shift if added else 0
+                    for place in range(start, stop, most):
+                        rows = min(most, stop - place)
+                        if blocks - block > 1:
+                            pair(rows, source, b + p * panel, target + shift, bias + block * vector, extra, a_rows + place * 8,
+                                 c_rows + place * 8, table, limits)
+                        else:
+                            single(rows, source, b + p * panel, target + shift, bias + block * vector, extra, a_rows + place * 8,
+                                   c_rows + place * 8, table, limits)
+
+    return product
+
+
+@functools.cache
+def kernels() -> dict[str, Any]:
+    """The kernels by name, each a numba function (table, thread, threads)."""
+    import numba
+    from numba import types
+
+    compiled: Any = numba.njit(error_model="numpy")
+    word, number, put, clear = words()
+    weighted = chain("weighted", {r: intrinsic(f"scriptc_weighted_{r}") for r in LANEWISE_ROWS}, 10)
+    input_2, input_4 = intrinsic("scriptc_winograd_in_4"), intrinsic("scriptc_winograd_in_6")
+    output_2, output_4 = intrinsic("scriptc_winograd_out_4"), intrinsic("scriptc_winograd_out_6")
+    most, panel_blocks, vector = MOST_ROWS, PANEL, VECTOR_BYTES
+
+    pair, single = product_chains(LANES)
+    products = {f"product_{run}": product_kernel(*product_chains(run)) for run in NARROW}
+    accumulate = chain("accumulate", [intrinsic(f"scriptc_accumulate_{name}") for name in ("sum", "maximum")], 5)
+    function = chain("function", [intrinsic(f"scriptc_function_{name}") for name in FUNCTIONS], 6)
+    combine = chain("combine", [intrinsic(f"scriptc_combine_{name}") for name in COMBINATIONS], 8)
+
+    @compiled
+    def depthwise(d: Any, t: Any, n: Any) -> None:
+        """Each channel by itself."""
+        a, b, c, bias, residual = word(d, 0), word(d, 1), word(d, 2), word(d, 3), word(d, 4)
+        a_rows, c_rows, taps, count, limits = word(d, 5), word(d, 6), word(d, 7), word(d, 8), word(d, 9)
+        places, blocks, a_block, c_block = word(d, 10), word(d, 11), word(d, 12), word(d, 13)
+        images, a_image, c_image = word(d, 14), word(d, 15), word(d, 16)
+        for image in range(images):
+            for block in range(blocks * t // n, blocks * (t + 1) // n):
+                source, shift = a + image * a_image + block * a_block, image * c_image + block * c_block
+                extra = residual + shift if residual else 0
+                place = 0
+                while place < places:
+                    left = places - place
+                    rows = 14 if left >= 14 else 8 if left >= 8 else 7 if left == 7 else 4 if left >= 4 else 2 if left >= 2 else 1
+                    weighted(rows, source, b + block * count * vector, c + shift, bias + block * vector, extra, a_rows + place * 8,
+                             c_rows + place * 8, taps, count, limits)
+                    place += rows
+
+    @compiled
+    def winograd(d: Any, t: Any, n: Any) -> None:
+        """A 3x3 convolution with stride 1 by F(m x m, 3x3): transform tiles, multiply per element, transform back."""
+        a, b, c, bias, residual = word(d, 0), word(d, 1), word(d, 2), word(d, 3), word(d, 4)
+        scratch, table, limits, rows_table = word(d, 5), word(d, 6), word(d, 7), word(d, 8)
+        m, down, across, group = word(d, 9), word(d, 10), word(d, 11), word(d, 12)
+        inputs, outputs, height, width = word(d, 13), word(d, 14), word(d, 15), word(d, 16)
+        a_pitch, a_block, c_pitch, c_block = word(d, 17), word(d, 18), word(d, 19), word(d, 20)
+        images, a_image, c_image, scratch_bytes, panel, element = word(d, 21), word(d, 22), word(d, 23), word(d, 24), word(d, 25), word(d, 26)
+        size = m + 2
+        elements = size * size
+        transformed = scratch + t * scratch_bytes
+        in_element, out_element = inputs * group * vector, outputs * group * vector
+        products = transformed + elements * in_element
+        pairs = (outputs + panel_blocks - 1) // panel_blocks
+        tiles = down * across
+        groups = (tiles + group - 1) // group
+        total = images * groups
+        for part in range(total * t // n, total * (t + 1) // n):
+            image = part // groups
+            first = (part - image * groups) * group
+            held = min(group, tiles - first)
+            for block in range(inputs):
+                for q in range(held):
+                    y = (first + q) // across
+                    x = first + q - y * across
+                    source = a + image * a_image + block * a_block + y * m * a_pitch + x * m * vector
+                    target = transformed + (block * group + q) * vector
+                    if m == 4:
+                        input_4(source, a_pitch, target, in_element)
+                    else:
+                        input_2(source, a_pitch, target, in_element)
+            for e in range(elements):
+                for p in range(pairs):
+                    block = p * panel_blocks
+                    target = products + e * out_element + block * group * vector
+                    for row in range(0, held, most):
+                        rows = min(most, held - row)
+                        if outputs - block > 1:
+                            pair(rows, transformed + e * in_element, b + e * element + p * panel, target, word(d, 27), 0, rows_table + row * 8,
+                                 rows_table + row * 8, table, word(d, 28))
+                        else:
+                            single(rows, transformed + e * in_element, b + e * element + p * panel, target, word(d, 27), 0,
+                                   rows_table + row * 8, rows_table + row * 8, table, word(d, 28))
+            for block in range(outputs):
+                for q in range(held):
+                    y = (first + q) // across
+                    x = first + q - y * across
+                    shift = image * c_image + block * c_block + y * m * c_pitch + x * m * vector
+                    extra = residual + shift if residual else 0
+                    source = products + (block * group + q) * vector
+                    lines, columns = min(m, height - y * m), min(m, width - x * m)
+                    if m == 4:
+                        output_4(source, out_element, c + shift, c_pitch, bias + block * vector, extra, lines, columns, limits)
+                    else:
+                        output_2(source, out_element, c + shift, c_pitch, bias + block * vector, extra, lines, columns, limits)
+
+    @compiled
+    def apply(d: Any, t: Any, n: Any) -> None:
+        """A function of each element, block by block."""
+        a, a_rows, a_block, a_image = word(d, 0), word(d, 1), word(d, 2), word(d, 3)
+        c, c_rows, c_block, c_image = word(d, 4), word(d, 5), word(d, 6), word(d, 7)
+        which, parameters, places, blocks, images = word(d, 8), word(d, 9), word(d, 10), word(d, 11), word(d, 12)
+        total = images * blocks
+        for part in range(total * t // n, total * (t + 1) // n):
+            image = part // blocks
+            block = part - image * blocks
+            function(which, a + image * a_image + block * a_block, a_rows, c + image * c_image + block * c_block, c_rows, places, parameters)
+
+    @compiled
+    def binary(d: Any, t: Any, n: Any) -> None:
+        """Two activations combined; an operand of one place is repeated by offsets that are all the same."""
+        a, a_rows, a_block, a_image = word(d, 0), word(d, 1), word(d, 2), word(d, 3)
+        b, b_rows, b_block, b_image = word(d, 4), word(d, 5), word(d, 6), word(d, 7)
+        c, c_rows, c_block, c_image = word(d, 8), word(d, 9), word(d, 10), word(d, 11)
+        which, limits, places, blocks, images = word(d, 12), word(d, 13), word(d, 14), word(d, 15), word(d, 16)
+        total = images * blocks
+        for part in range(total * t // n, total * (t + 1) // n):
+            image = part // blocks
+            block = part - image * blocks
+            combine(which, a + image * a_image + block * a_block, a_rows, b + image * b_image + block * b_block, b_rows,
+                    c + image * c_image + block * c_block, c_rows, places, limits)
+
+    @compiled
+    def pool(d: Any, t: Any, n: Any) -> None:
+        """The sum times a factor, or the maximum, of a window per place; windows are lists of offsets of their own length."""
+        a, windows, starts, factors = word(d, 0), word(d, 1), word(d, 2), word(d, 3)
+        a_block, a_image, c, c_rows, c_block, c_image = word(d, 4), word(d, 5), word(d, 6), word(d, 7), word(d, 8), word(d, 9)
+        which, places, blocks, images = word(d, 10), word(d, 11), word(d, 12), word(d, 13)
+        total = images * blocks
+        for part in range(total * t // n, total * (t + 1) // n):
+            image = part // blocks
+            block = part - image * blocks
+            source, target = a + image * a_image + block * a_block, c + image * c_image + block * c_block
+            for place in range(places):
+                first = word(starts, place)
+                accumulate(which, source, windows + first * 8, word(starts, place + 1) - first, target + word(c_rows, place),
+                           factors + place * 4)
+
+    @compiled
+    def border(d: Any, t: Any, n: Any) -> None:
+        """Zero the border of every block."""
+        base, height, width, top, left = word(d, 0), word(d, 1), word(d, 2), word(d, 3), word(d, 4)
+        lines, columns, blocks = word(d, 5), word(d, 6), word(d, 7)
+        for part in range(blocks * t // n, blocks * (t + 1) // n):
+            start = base + part * lines * columns * vector
+            for y in range(lines):
+                line = start + y * columns * vector
+                if y < top or y >= top + height:
+                    for x in range(columns):
+                        clear(line + x * vector)
+                else:
+                    for x in range(left):
+                        clear(line + x * vector)
+                    for x in range(left + width, columns):
+                        clear(line + x * vector)
+
+    @compiled
+    def interleave(d: Any, t: Any, n: Any) -> None:
+        """Planes [C, H, W] to pixels [H + border, W + border, channels], the border and missing channels zero."""
+        source, target, channels, height, width = word(d, 0), word(d, 1), word(d, 2), word(d, 3), word(d, 4)
+        top, left, lines, columns, images, held = word(d, 5), word(d, 6), word(d, 7), word(d, 8), word(d, 9), word(d, 10)
+        zero = types.float32(0)
+        total = images * lines
+        for part in range(total * t // n, total * (t + 1) // n):
+            image = part // lines
+            y = part - image * lines
+            line = target + part * columns * held * 4
+            if y < top or y >= top + height:
+                for x in range(columns * held):
+                    put(line + x * 4, zero)
+                continue
+            for q in range(held):
+                place = line + q * 4
+                for x in range(left):
+                    put(place + x * held * 4, zero)
+                for x in range(left + width, columns):
+                    put(place + x * held * 4, zero)
+                plane = source + ((image * channels + q) * height + (y - top)) * width * 4
+                for x in range(width):
+                    put(place + (left + x) * held * 4, number(plane + x * 4) if q < channels else zero)
+
+    @compiled
+    def block(d: Any, t: Any, n: Any) -> None:
+        """Planes [C, H, W] to blocks [C/16][H + halo][W + halo][16], the halo and the channels that are not there zero."""
+        source, target, channels, height, width = word(d, 0), word(d, 1), word(d, 2), word(d, 3), word(d, 4)
+        top, left, lines, columns, images = word(d, 5), word(d, 6), word(d, 7), word(d, 8), word(d, 9)
+        blocks = (channels + 15) // 16
+        total = images * blocks
+        for part in range(total * t // n, total * (t + 1) // n):
+            image = part // blocks
+            first = (part - image * blocks) * 16
+            held = min(16, channels - first)
+            base = target + part * lines * columns * vector
+            for y in range(lines):
+                line = base + y * columns * vector
+                if y < top or y >= top + height:
+                    for x in range(columns):
+                        clear(line + x * vector)
+                    continue
+                for x in range(left):
+                    clear(line + x * vector)
+                for x in range(left + width, columns):
+                    clear(line + x * vector)
+                if held < 16:
+                    for x in range(left, left + width):
+                        clear(line + x * vector)
+                plane = source + ((image * channels + first) * height + (y - top)) * width * 4
+                for x in range(width):
+                    place = line + (left + x) * vector
+                    for q in range(held):
+                        put(place + q * 4, number(plane + (q * height * width + x) * 4))
+
+    @compiled
+    def unblock(d: Any, t: Any, n: Any) -> None:
+        """The inverse of `block`."""
+        source, target, channels, height, width = word(d, 0), word(d, 1), word(d, 2), word(d, 3), word(d, 4)
+        top, left, lines, columns, images = word(d, 5), word(d, 6), word(d, 7), word(d, 8), word(d, 9)
+        blocks = (channels + 15) // 16
+        total = images * blocks
+        for part in range(total * t // n, total * (t + 1) // n):
+            image = part // blocks
+            first = (part - image * blocks) * 16
+            held = min(16, channels - first)
+            for q in range(held):
+                for y in range(height):
+                    line = source + ((part * lines + top + y) * columns + left) * vector + q * 4
+                    plane = target + (((image * channels + first + q) * height) + y) * width * 4
+                    for x in range(width):
+                        put(plane + x * 4, number(line + x * vector))
+
+    return {"product": product_kernel(pair, single), **products, "depthwise": depthwise, "winograd": winograd, "apply": apply,
+            "binary": binary, "pool": pool, "border": border, "interleave": interleave, "block": block, "unblock": unblock}

@@ -1,0 +1,137 @@
+"""How activations and weights lie in memory for the tiles.
+
+An activation [N, C, H, W] is blocked as [N, C/16, lines, columns, 16] with a border of zeros; one of few channels is interleaved as
+[N, lines, columns, channels]. Weights are packed once into panels of 32 output channels, in the order in which the tiles read them.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scriptc_runtime.cpu.tiles.geometry import LANES, NARROW, PANEL, VECTOR_BYTES, WEIGHT_2, WEIGHT_4
+
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Blocks of 16 channels with a border: `top`, `left` places before the image, `bottom`, `right` after it.
+
+    `narrow`: not blocks but pixels of that many channels.
+    """
+
+    images: int
+    channels: int
+    height: int
+    width: int
+    top: int = 0
+    left: int = 0
+    bottom: int = 0
+    right: int = 0
+    narrow: int = 0
+
+    @property
+    def blocks(self) -> int:
+        return 1 if self.narrow else -(-self.channels // LANES)
+
+    @property
+    def lines(self) -> int:
+        return self.top + self.height + self.bottom
+
+    @property
+    def columns(self) -> int:
+        return self.left + self.width + self.right
+
+    @property
+    def place(self) -> int:
+        """Bytes from place to place."""
+        return self.narrow * FLOAT_BYTES if self.narrow else VECTOR_BYTES
+
+    @property
+    def pitch(self) -> int:
+        """Bytes from line to line."""
+        return self.columns * self.place
+
+    @property
+    def block_bytes(self) -> int:
+        return self.lines * self.pitch
+
+    @property
+    def image_bytes(self) -> int:
+        return self.blocks * self.block_bytes
+
+    @property
+    def nbytes(self) -> int:
+        return self.images * self.image_bytes
+
+    @property
+    def inside(self) -> int:
+        """Bytes from the start of a block to its first place that is no border."""
+        return self.top * self.pitch + self.left * self.place
+
+    @property
+    def has_border(self) -> bool:
+        return bool(self.top or self.left or self.bottom or self.right)
+
+    def places(self, height: int, width: int, stride: tuple[int, int] = (1, 1), first: int = 0) -> np.ndarray:
+        """Byte offset of every place (y, x), line by line, `stride` apart, from `first` on."""
+        y = np.arange(height, dtype=np.int64)[:, None] * (stride[0] * self.pitch)
+        x = np.arange(width, dtype=np.int64)[None, :] * (stride[1] * self.place)
+        return (y + x).ravel() + first
+
+
+def narrow_channels(channels: int) -> int:
+    """The pixel size that holds so many channels; 0 if they are better blocked."""
+    return next((n for n in NARROW if n >= channels), 0)
+
+
+def panels(matrix: np.ndarray) -> np.ndarray:
+    """Weights [K, C] as panels of two blocks of channels, each [K, 32]; an odd block comes last as [K, 16]."""
+    depth, channels = matrix.shape
+    blocks = -(-channels // LANES)
+    whole = np.zeros((depth, blocks * LANES), np.float32)
+    whole[:, :channels] = matrix
+    paired = blocks // PANEL * PANEL * LANES
+    first = whole[:, :paired].reshape(depth, -1, PANEL * LANES).transpose(1, 0, 2).ravel()
+    return np.concatenate([first, whole[:, paired:].ravel()])
+
+
+def pack_direct(weight: np.ndarray, narrow: int = 0) -> np.ndarray:
+    """Weights [O, I, KH, KW] in the order the product tile reads them: block of I, KH, KW, lane of I, then O."""
+    out, channels, high, wide = weight.shape
+    lanes = narrow or LANES
+    blocks = -(-channels // lanes)
+    whole = np.zeros((out, blocks * lanes, high, wide), np.float32)
+    whole[:, :channels] = weight
+    order = whole.reshape(out, blocks, lanes, high, wide).transpose(1, 3, 4, 2, 0)
+    return panels(order.reshape(-1, out))
+
+
+def pack_winograd(weight: np.ndarray, m: int) -> np.ndarray:
+    """Weights [O, I, 3, 3] transformed for F(m x m, 3x3): per element the panels of its matrix [I, O]."""
+    transform = np.array(WEIGHT_4 if m == 4 else WEIGHT_2)
+    out, channels = weight.shape[:2]
+    size = m + 2
+    moved = np.einsum("ai,ocij,bj->abco", transform, weight.astype(np.float64), transform, optimize=True)
+    depth = -(-channels // LANES) * LANES
+    whole = np.zeros((size * size, depth, out), np.float32)
+    whole[:, :channels] = moved.reshape(size * size, channels, out)
+    return np.stack([panels(element) for element in whole])
+
+
+def pack_depthwise(weight: np.ndarray) -> np.ndarray:
+    """Weights [C, 1, KH, KW] as [C/16, KH * KW, 16]."""
+    channels = weight.shape[0]
+    blocks = -(-channels // LANES)
+    whole = np.zeros((blocks * LANES, weight[0].size), np.float32)
+    whole[:channels] = weight.reshape(channels, -1)
+    return np.ascontiguousarray(whole.reshape(blocks, LANES, -1).transpose(0, 2, 1))
+
+
+def pack_bias(bias: np.ndarray | None, channels: int) -> np.ndarray:
+    """A float per lane of every block, zero where there is no channel."""
+    made = np.zeros(-(-channels // LANES) * LANES, np.float32)
+    if bias is not None:
+        made[:channels] = bias
+    return made
