@@ -66,9 +66,10 @@ def compile(path: StrPath, *, entry: str | None = None, inputs: Sequence[str] = 
     CompileError if the source is refused, WeightsError if the weights are.
     """
     from scriptc_runtime.module import Module
+    from scriptc_runtime.versions import frozen
 
     compiled = compile_program(path, entry=entry, inputs=inputs, weights=weights, search=search, methods=methods, seed=seed, strict=strict)
-    return Module(compiled.program, compiled.tensors)
+    return Module(compiled.program, {name: frozen(array) for name, array in compiled.tensors.items()})
 
 
 def check(path: StrPath, *, entry: str | None = None, inputs: Sequence[str] = (), search: Sequence[StrPath] = (),

@@ -18,7 +18,7 @@ import numpy as np
 from scriptc.errors import CallError, diagnostic
 from scriptc.ir.graph import Function, Program, StateEntry
 from scriptc.ir.types import DTYPES
-from scriptc_runtime import random, tape
+from scriptc_runtime import random, tape, versions
 from scriptc_runtime.arguments import Binder, rebuild, signature, wrap, write_back
 from scriptc_runtime.differentiation import Differentiable
 from scriptc_runtime.plan.policy import waiting
@@ -273,6 +273,7 @@ def _state_tensors(program: Program, tensors: Mapping[str, np.ndarray]) -> dict[
                                                                   if isinstance(d, int)))
         if array.dtype != entry.type.dtype.numpy or not fits:
             problems.append(f"{entry.name} is {array.dtype}{list(array.shape)}, expected {entry.type}")
+        versions.leak(array)     # the caller's, unless nobody can write it
         kind = Parameter if entry.kind == "parameter" else Tensor
         state[entry.name] = kind(array, requires_grad=entry.requires_grad, name=entry.name)
     if problems:

@@ -11,7 +11,7 @@ from scriptc.errors import CallError, diagnostic
 from scriptc.ir.expressions import Operators
 from scriptc.ir.registry import REGISTRY, OpDef, TensorType
 from scriptc.ir.types import DTYPES, DType, dtype_of, float32
-from scriptc_runtime import tape
+from scriptc_runtime import tape, versions
 
 
 @functools.lru_cache(maxsize=256)
@@ -98,14 +98,19 @@ class Tensor(Operators):
 
     def numpy(self) -> np.ndarray:
         """The array itself, not a copy."""
+        versions.leak(self._array)
         return self._array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if dtype is not None and np.dtype(dtype) != self._array.dtype:
             return self._array.astype(dtype)
-        return self._array.copy() if copy else self._array
+        if copy:
+            return self._array.copy()
+        versions.leak(self._array)
+        return self._array
 
     def __dlpack__(self, **arguments: Any) -> Any:
+        versions.leak(self._array)
         return self._array.__dlpack__(**arguments)
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -206,6 +211,7 @@ class Tensor(Operators):
         """The array, replaced by a copy first if it is read-only (mapped from an archive)."""
         if not self._array.flags.writeable:
             self._array = self._array.copy()
+        versions.touch(self._array)
         return self._array
 
     def copy_(self, source: Any) -> Tensor:

@@ -1,12 +1,17 @@
 """Matrix products by BLAS, written straight into their buffers."""
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from scriptc.ir.types import float32
+from scriptc_runtime.cpu.dense import Dense
 from scriptc_runtime.plan.lowering import Site, lowers
 from scriptc_runtime.plan.plan import Kernel
 
 NATIVE = ("float32", "float64")  # what BLAS takes; half types are widened by the references
+ENOUGH = 1024                    # weights of a linear layer that are worth packing
 
 
 def is_native(site: Site) -> bool:
@@ -28,6 +33,12 @@ def lower_linear(site: Site) -> Kernel | None:
         if bias is not None:
             np.add(result, bias, out=result)
 
+    kind = site.tensor(0)
+    if kind.dtype is float32 and kind.shape and all(kind.shape):
+        rows, depth = math.prod(kind.shape[:-1]), int(kind.shape[-1])  # type: ignore[arg-type]
+        columns = int(site.tensor(1).shape[0])  # type: ignore[index, arg-type]
+        if depth * columns >= ENOUGH:
+            return Kernel("linear.packed", Dense(rows, depth, columns, run), writes_out=True, fresh=True)
     return Kernel("linear", run, writes_out=True, fresh=True)
 
 

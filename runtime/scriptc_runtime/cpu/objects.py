@@ -29,6 +29,7 @@ def target_machine(*, jit: bool = False) -> Any:
     llvm = _binding()
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    llvm.initialize_native_asmparser()
     return llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3,
         reloc="pic", codemodel="jitdefault" if jit else "small")

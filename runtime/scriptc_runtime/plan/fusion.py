@@ -13,6 +13,7 @@ from scriptc.ir.graph import Literal, Value
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import TensorType
 from scriptc_runtime.plan.bind import BoundOp, is_static
+from scriptc_runtime.plan.clusters import Cluster
 
 MAX_OPS = 48  # beyond it a loop's registers spill and compilation time grows faster than the gain
 
@@ -30,7 +31,7 @@ class Group:
     outputs: tuple[Value, ...]
 
 
-Unit: TypeAlias = "BoundOp | Group"
+Unit: TypeAlias = "BoundOp | Cluster | Group"
 Accepts: TypeAlias = Callable[[BoundOp], bool]
 
 
@@ -48,12 +49,12 @@ def is_pointwise(bound: BoundOp) -> bool:
     return REGISTRY[bound.name].kind == "elementwise" or bound.name in POINTWISE
 
 
-def fuse(ops: Sequence[BoundOp], results: Sequence[Value], accepts: Accepts) -> list[Unit]:
+def fuse(ops: Sequence[BoundOp | Cluster], results: Sequence[Value], accepts: Accepts) -> list[Unit]:
     """`ops` in an executable order, those the engine `accepts` gathered in groups."""
     owner: dict[Value, _Open] = {}
-    place: dict[BoundOp | _Open, None] = {}  # in order, and cheap to remove from
+    place: dict[BoundOp | Cluster | _Open, None] = {}  # in order, and cheap to remove from
     for bound in ops:
-        if is_pointwise(bound) and is_static(bound.result_types[0]) and accepts(bound):
+        if isinstance(bound, BoundOp) and is_pointwise(bound) and is_static(bound.result_types[0]) and accepts(bound):
             group = _join(bound, owner, place)
             owner[bound.results[0]] = group
         else:
@@ -62,10 +63,10 @@ def fuse(ops: Sequence[BoundOp], results: Sequence[Value], accepts: Accepts) -> 
                 if value in owner:
                     owner[value].closed = True
     read_outside = {v for item in place for v in _outside_reads(item, owner)} | set(results)
-    return [item if isinstance(item, BoundOp) else _finish(item, read_outside) for item in place]
+    return [item if isinstance(item, BoundOp | Cluster) else _finish(item, read_outside) for item in place]
 
 
-def _join(bound: BoundOp, owner: dict[Value, _Open], place: dict[BoundOp | _Open, None]) -> _Open:
+def _join(bound: BoundOp, owner: dict[Value, _Open], place: dict[BoundOp | Cluster | _Open, None]) -> _Open:
     """Add an op to the open groups its operands come from, merged into one that now stands last."""
     kind = bound.result_types[0]
     assert isinstance(kind, TensorType)
@@ -87,9 +88,9 @@ def _join(bound: BoundOp, owner: dict[Value, _Open], place: dict[BoundOp | _Open
     return joined
 
 
-def _outside_reads(item: BoundOp | _Open, owner: dict[Value, _Open]) -> set[Value]:
+def _outside_reads(item: BoundOp | Cluster | _Open, owner: dict[Value, _Open]) -> set[Value]:
     """The values an item reads that are not its own."""
-    if isinstance(item, BoundOp):
+    if isinstance(item, BoundOp | Cluster):
         return set(item.reads)
     return {v for member in item.ops for v in member.operands if owner.get(v) is not item}
 

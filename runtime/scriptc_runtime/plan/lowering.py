@@ -20,6 +20,7 @@ from scriptc.ir.graph import Op
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import TensorType, Type
 from scriptc_runtime.plan.bind import BoundOp, is_static
+from scriptc_runtime.plan.clusters import ClusterLowering, Supports, Worth
 from scriptc_runtime.plan.fusion import Accepts, Group
 from scriptc_runtime.plan.plan import Kernel
 
@@ -54,6 +55,7 @@ GroupLowering: TypeAlias = Callable[[Group], Kernel]
 LOWERINGS: dict[tuple[str, str], Lowering] = {}
 GROUP_LOWERINGS: dict[str, GroupLowering] = {}
 ACCEPTS: dict[str, Accepts] = {}  # which elementwise ops an engine can put in a group
+CLUSTERS: dict[str, tuple[Callable[[], Supports], Worth, ClusterLowering]] = {}
 _ENGINES = {"cpu": "scriptc_runtime.cpu"}
 
 # References of these families compute new arrays; those of the others may answer with views of their operands.
@@ -74,6 +76,14 @@ def lowers_groups(target: str, accepts: Accepts) -> Callable[[GroupLowering], Gr
     def register(lowering: GroupLowering) -> GroupLowering:
         GROUP_LOWERINGS[target] = lowering
         ACCEPTS[target] = accepts
+        return lowering
+    return register
+
+
+def lowers_clusters(target: str, supports: Callable[[], Supports], worth: Worth) -> Callable[[ClusterLowering], ClusterLowering]:
+    """Register how an engine makes one kernel of a cluster, and which ops it takes into one (`supports()`, for one program)."""
+    def register(lowering: ClusterLowering) -> ClusterLowering:
+        CLUSTERS[target] = supports, worth, lowering
         return lowering
     return register
 

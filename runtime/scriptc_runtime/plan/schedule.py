@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,10 @@ from scriptc.ir.graph import Literal, Region, Value
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import TensorType, Type
 from scriptc_runtime.plan.bind import Binding, BoundOp, bind
+from scriptc_runtime.plan.clusters import Cluster, gather
 from scriptc_runtime.plan.control import branch_kernel, loop_kernel
 from scriptc_runtime.plan.fusion import Group, Unit, fuse
-from scriptc_runtime.plan.lowering import ACCEPTS, GROUP_LOWERINGS, load_engine, lower
+from scriptc_runtime.plan.lowering import ACCEPTS, CLUSTERS, GROUP_LOWERINGS, load_engine, lower
 from scriptc_runtime.plan.memory import Lifetime, plan_arena
 from scriptc_runtime.plan.plan import Buffer, Kernel, Plan, Step, debugging
 
@@ -38,7 +39,9 @@ def make_plan(region: Region, arguments: Sequence[Value], types: Mapping[Value, 
     """
     load_engine(target)
     binding = bind(region, types, constants)
-    units = fuse(_needed(binding), binding.results, ACCEPTS[target])
+    supports, worth, _ = CLUSTERS[target]
+    needed = gather(_needed(binding), binding.results, supports(), worth)
+    units = fuse(needed, binding.results, ACCEPTS[target])
 
     def nested(inner: Region, values: Sequence[Value], kinds: Mapping[Value, Type], known: Mapping[Value, Any]) -> Plan:
         return make_plan(inner, values, kinds, known, name=f"{name}/region", target=target)
@@ -62,6 +65,9 @@ def _needed(binding: Binding) -> list[BoundOp]:
 
 
 def _lower(unit: Unit, binding: Binding, nested: Any, target: str) -> _Lowered:
+    if isinstance(unit, Cluster):
+        kernel = CLUSTERS[target][2](unit, lambda: _plain(unit, binding, target))
+        return _Lowered(unit, kernel, unit.inputs, unit.outputs, tuple(binding.types[v] for v in unit.outputs))
     if isinstance(unit, Group):
         kernel = GROUP_LOWERINGS[target](unit)
         kinds = {member.results[0]: member.result_types[0] for member in unit.ops}
@@ -72,6 +78,14 @@ def _lower(unit: Unit, binding: Binding, nested: Any, target: str) -> _Lowered:
         return _Lowered(unit, make(unit, names, binding.constants, nested), unit.reads, unit.results,
                         unit.result_types)
     return _Lowered(unit, lower(unit, target), unit.operands, unit.results, unit.result_types)
+
+
+def _plain(cluster: Cluster, binding: Binding, target: str) -> Callable[..., list[Any]]:
+    """The cluster op by op, in plain memory."""
+    part = Binding(cluster.ops, binding.types, binding.constants, cluster.outputs)
+    lowered = [_lower(unit, part, None, target) for unit in fuse(cluster.ops, cluster.outputs, ACCEPTS[target])]
+    plan = _number("cluster", lowered, cluster.inputs, part)
+    return lambda *operands: plan.run(operands)
 
 
 def _number(name: str, lowered: Sequence[_Lowered], arguments: Sequence[Value], binding: Binding) -> Plan:
@@ -103,7 +117,7 @@ def _number(name: str, lowered: Sequence[_Lowered], arguments: Sequence[Value], 
     steps = tuple(
         Step(item.kernel, tuple(map(slot, item.reads)), tuple(map(slot, item.makes)),
              tuple(buffers[v] for v in item.makes) if item.kernel.writes_out else (), tuple(dead.get(index, ())),
-             item.unit.ops[-1].op if isinstance(item.unit, Group) else item.unit.op)
+             item.unit.op if isinstance(item.unit, BoundOp) else item.unit.ops[-1].op)
         for index, item in enumerate(lowered))
     kinds = tuple(v.type if isinstance(v, Literal) else binding.types[v] for v in binding.results)
     return Plan(name, steps, template, argument_slots, tuple(map(slot, binding.results)), kinds, arena_size)

@@ -72,27 +72,39 @@ def _start(layout: Layout, window: Window) -> int:
     return (layout.top - window.padding[0]) * layout.pitch + (layout.left - window.padding[1]) * layout.place
 
 
-def _ends(operands: Operands, target: Layout) -> tuple[At, At | None]:
-    residual = None if operands.residual is None else At(operands.residual, target.inside)
-    return At(operands.y, target.inside), residual
+def _ends(operands: Operands, target: Layout, first: int = 0) -> tuple[At, At | None]:
+    residual = None if operands.residual is None else At(operands.residual, target.inside + first)
+    return At(operands.y, target.inside + first), residual
 
 
-def direct(operands: Operands, source: Layout, target: Layout, window: Window, weight_bytes: int) -> Command:
-    """A convolution; weight as `pack_direct` makes it."""
+class Part(NamedTuple):
+    """The blocks that one group of a convolution reads and makes, and where its weights begin (bytes)."""
+
+    source: int
+    sources: int
+    target: int
+    targets: int
+    weight: int = 0
+
+
+def direct(operands: Operands, source: Layout, target: Layout, window: Window, weight_bytes: int, part: Part | None = None) -> Command:
+    """A convolution, or one group of it; weight as `pack_direct` makes it."""
+    part = part or Part(0, source.blocks, 0, target.blocks)
     (high, wide), (down, across) = window.size, window.dilation
     a_rows = source.places(target.height, target.width, window.stride)
     c_rows = target.places(target.height, target.width)
     lanes = source.narrow or LANES
-    table = np.array([source.blocks, source.block_bytes, high, down * source.pitch, wide, across * source.place, target.block_bytes], np.int64)
-    depth = source.blocks * lanes * high * wide
-    per_row = window.stride[0] * window.stride[1] * source.blocks * source.place
+    table = np.array([part.sources, source.block_bytes, high, down * source.pitch, wide, across * source.place, target.block_bytes], np.int64)
+    depth = part.sources * lanes * high * wide
+    per_row = window.stride[0] * window.stride[1] * part.sources * source.place
     places = len(a_rows)
     by_panels = weight_bytes > source.image_bytes
     chunk = places if by_panels else max(14, CACHE_BYTES // per_row // 14 * 14)
-    y, residual = _ends(operands, target)
+    y, residual = _ends(operands, target, part.target * target.block_bytes)
     return Command("product" if not source.narrow else f"product_{source.narrow}", [
-        At(operands.x, _start(source, window)), At(operands.weight), y, At(operands.bias), residual, a_rows, c_rows, table,
-        np.array(operands.limits, np.float32), places, target.blocks, depth * PANEL * VECTOR_BYTES, chunk, source.images,
+        At(operands.x, _start(source, window) + part.source * source.block_bytes), At(operands.weight, part.weight), y,
+        At(operands.bias, part.target * VECTOR_BYTES), residual, a_rows, c_rows, table,
+        np.array(operands.limits, np.float32), places, part.targets, depth * PANEL * VECTOR_BYTES, chunk, source.images,
         source.image_bytes, target.image_bytes, int(by_panels)])
 
 
@@ -209,7 +221,7 @@ def border(y: object, layout: Layout) -> Command:
 
 def enter(x: object, y: object, layout: Layout) -> Command:
     """Planes [N, C, H, W] of `x` to the layout of `y`, its border zero."""
-    words = [At(x), At(y), layout.channels, layout.height, layout.width, layout.top, layout.left, layout.lines, layout.columns, layout.images]
+    words: list[Word] = [At(x), At(y), layout.channels, layout.height, layout.width, layout.top, layout.left, layout.lines, layout.columns, layout.images]
     return Command("interleave", [*words, layout.narrow]) if layout.narrow else Command("block", words)
 
 

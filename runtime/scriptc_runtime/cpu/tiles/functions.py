@@ -102,7 +102,7 @@ def _gelu_tanh(v: Lanes, x: Any, first: Any, second: Any) -> Any:
 
 
 # name -> (lanes, x, first parameter, second parameter) -> value
-FUNCTIONS: dict[str, Callable[[Lanes, Any, Any, Any], Any]] = {
+BODIES: dict[str, Callable[[Lanes, Any, Any, Any], Any]] = {
     "clamp": lambda v, x, low, high: clamp(v.b, x, low, high),
     "sigmoid": lambda v, x, first, second: v.sigmoid(x),
     "silu": lambda v, x, first, second: v.b.fmul(x, v.sigmoid(x)),
@@ -115,7 +115,7 @@ FUNCTIONS: dict[str, Callable[[Lanes, Any, Any, Any], Any]] = {
     "elu": lambda v, x, alpha, second: v.b.select(v.b.fcmp_ordered(">", x, v.all(0.0)), x,
                                                   v.b.fmul(alpha, v.b.fsub(v.exp(x), v.all(1.0)))),
 }
-COMBINATIONS: dict[str, Callable[[ir.IRBuilder, Any, Any], Any]] = {
+COMBINED: dict[str, Callable[[ir.IRBuilder, Any, Any], Any]] = {
     "add": lambda b, x, y: b.fadd(x, y),
     "sub": lambda b, x, y: b.fsub(x, y),
     "mul": lambda b, x, y: b.fmul(x, y),
@@ -148,7 +148,7 @@ def function_tile(name: str) -> Tile:
         first, second = broadcast(b, parameters), broadcast(b, parameters, 4)
 
         def body(b: ir.IRBuilder, shift: Any) -> None:
-            value = FUNCTIONS[name](Lanes(module, b), load_vector(b, place_of(b, a, a_rows, shift)), first, second)
+            value = BODIES[name](Lanes(module, b), load_vector(b, place_of(b, a, a_rows, shift)), first, second)
             store_vector(b, value, place_of(b, c, c_rows, shift))
         over_places(made, b, count, body)
     return Tile(f"scriptc_function_{name}", 6, write)
@@ -161,7 +161,7 @@ def combination_tile(name: str) -> Tile:
         low, high = broadcast(b, limits), broadcast(b, limits, 4)
 
         def body(b: ir.IRBuilder, shift: Any) -> None:
-            value = COMBINATIONS[name](b, load_vector(b, place_of(b, a, a_rows, shift)),
+            value = COMBINED[name](b, load_vector(b, place_of(b, a, a_rows, shift)),
                                        load_vector(b, place_of(b, other, other_rows, shift)))
             store_vector(b, clamp(b, value, low, high), place_of(b, c, c_rows, shift))
         over_places(made, b, count, body)

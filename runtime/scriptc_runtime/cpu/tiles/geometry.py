@@ -5,8 +5,13 @@ LANES = 16                       # float32 values of one vector
 VECTOR_BYTES = 4 * LANES
 PANEL = 2                        # blocks of output channels that one product tile makes
 MOST_ROWS = 14                   # of one product tile: 28 sums, two panels and a value fill 32 registers
+PATIENCE = 1000                  # looks (about 20 microseconds) at a barrier before giving the processor away
 LANEWISE_ROWS = (14, 8, 7, 4, 2, 1)
 NARROW = (1, 3, 4)               # channels of inputs that are kept pixel by pixel instead of in blocks
+
+# What the kernels `apply` and `binary` are told by number.
+FUNCTIONS = ("clamp", "sigmoid", "silu", "tanh", "hardsigmoid", "hardswish", "gelu", "gelu_tanh", "leaky_relu", "elu")
+COMBINATIONS = ("add", "sub", "mul")
 
 # The transforms of Lavin and Gray (2015), "Fast Algorithms for Convolutional Neural Networks": F(2x2, 3x3) and F(4x4, 3x3).
 INPUT_2 = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))

@@ -5,11 +5,15 @@ Words are addresses, byte distances and counts; `blocked` writes the tables and 
 from __future__ import annotations
 
 import functools
+import platform
+import sys
 from typing import Any
 
 from scriptc_runtime.cpu.tiles import registers
-from scriptc_runtime.cpu.tiles.functions import COMBINATIONS, FUNCTIONS, accumulation_tile, combination_tile, function_tile
+from scriptc_runtime.cpu.tiles.functions import accumulation_tile, combination_tile, function_tile
 from scriptc_runtime.cpu.tiles.geometry import (
+    COMBINATIONS,
+    FUNCTIONS,
     INPUT_2,
     INPUT_4,
     LANES,
@@ -19,6 +23,7 @@ from scriptc_runtime.cpu.tiles.geometry import (
     OUTPUT_2,
     OUTPUT_4,
     PANEL,
+    PATIENCE,
     VECTOR_BYTES,
 )
 from scriptc_runtime.cpu.tiles.registers import (
@@ -99,6 +104,58 @@ def words() -> tuple[Any, Any, Any, Any]:
     return word, number, put, clear
 
 
+@functools.cache
+def barrier() -> Any:
+    """`meet(counter's address, threads)` returns when all threads have come; they come in the same order of meetings."""
+    import numba
+    from numba import types
+    from numba.extending import intrinsic as declare_typed
+
+    declare: Any = declare_typed
+    is_x86 = platform.machine() in ("x86_64", "AMD64")
+    relax = "llvm.x86.sse2.pause" if is_x86 else ""
+    has_yield = is_x86 and sys.platform == "linux"
+
+    @declare
+    def arrive(context: Any, place: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            place = builder.inttoptr(arguments[0], registers.I64.as_pointer())
+            return builder.atomic_rmw("add", place, registers.constant(1), "seq_cst")
+        return types.int64(types.int64), generate
+
+    @declare
+    def arrived(context: Any, place: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            if relax:
+                void = registers.ir.FunctionType(registers.ir.VoidType(), [])
+                found = builder.module.globals.get(relax) or registers.ir.Function(builder.module, void, relax)
+                builder.call(found, [])
+            return builder.load_atomic(builder.inttoptr(arguments[0], registers.I64.as_pointer()), "acquire", 8)
+        return types.int64(types.int64), generate
+
+    @declare
+    def give_way(context: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            if has_yield:       # sched_yield: whoever is late may be waiting for this very processor
+                asm = registers.ir.FunctionType(registers.I64, [registers.I64])
+                builder.asm(asm, "syscall", "={rax},{rax},~{rcx},~{r11},~{memory}", [registers.constant(24)], side_effect=True)
+            return context.get_dummy_value()
+        return types.void(), generate
+
+    compiled: Any = numba.njit(error_model="numpy")
+    patience = PATIENCE
+
+    @compiled
+    def meet(counter: Any, threads: Any) -> None:
+        meeting = arrive(counter) // threads + 1
+        turns = 0
+        while arrived(counter) < meeting * threads:
+            turns += 1
+            if turns > patience:
+                give_way()
+    return meet
+
+
 def chain(name: str, tiles: dict[int, Any] | list[Any], count: int) -> Any:
     """One function that picks a tile by number: LLVM turns it into a jump."""
     import numba
@@ -117,7 +174,7 @@ def chain(name: str, tiles: dict[int, Any] | list[Any], count: int) -> Any:
 def product_chains(run: int) -> tuple[Any, Any]:
     """The product tiles for two blocks of channels and for one, by rows."""
     return tuple(chain(f"rows_{blocks}", {r: intrinsic(f"scriptc_product_{r}x{blocks}x{run}") for r in range(1, MOST_ROWS + 1)}, 9)
-                 for blocks in (PANEL, 1))  # type: ignore[return-value]
+                 for blocks in (PANEL, 1))
 
 
 def product_kernel(pair: Any, single: Any) -> Any:
@@ -151,7 +208,8 @@ def product_kernel(pair: Any, single: Any) -> Any:
                     block = p * panel_blocks
                     shift = block * step
                     extra = added + shift if added else 0
-                    for place in range(start, stop, most):
+                    place = start
+                    while place < stop:
                         rows = min(most, stop - place)
                         if blocks - block > 1:
                             pair(rows, source, b + p * panel, target + shift, bias + block * vector, extra, a_rows + place * 8,
@@ -159,6 +217,7 @@ def product_kernel(pair: Any, single: Any) -> Any:
                         else:
                             single(rows, source, b + p * panel, target + shift, bias + block * vector, extra, a_rows + place * 8,
                                    c_rows + place * 8, table, limits)
+                        place += rows
 
     return product
 
@@ -237,7 +296,8 @@ def kernels() -> dict[str, Any]:
                 for p in range(pairs):
                     block = p * panel_blocks
                     target = products + e * out_element + block * group * vector
-                    for row in range(0, held, most):
+                    row = 0
+                    while row < held:
                         rows = min(most, held - row)
                         if outputs - block > 1:
                             pair(rows, transformed + e * in_element, b + e * element + p * panel, target, word(d, 27), 0, rows_table + row * 8,
@@ -245,6 +305,7 @@ def kernels() -> dict[str, Any]:
                         else:
                             single(rows, transformed + e * in_element, b + e * element + p * panel, target, word(d, 27), 0,
                                    rows_table + row * 8, rows_table + row * 8, table, word(d, 28))
+                        row += rows
             for block in range(outputs):
                 for q in range(held):
                     y = (first + q) // across

@@ -108,6 +108,19 @@ def pack_direct(weight: np.ndarray, narrow: int = 0) -> np.ndarray:
     return panels(order.reshape(-1, out))
 
 
+def pack_groups(weight: np.ndarray, groups: int, unit: int) -> np.ndarray:
+    """Weights [O, I / groups, KH, KW] of a grouped convolution: per `unit` input channels the packed weights of its outputs, one row each."""
+    out, inside = weight.shape[:2]
+    units = groups * inside // unit
+    made = out // units
+    whole = np.zeros((units, made, unit, *weight.shape[2:]), np.float32)
+    for group in range(groups):
+        first = group * inside
+        target = slice(group * (out // groups) % made, group * (out // groups) % made + out // groups)
+        whole[first // unit, target, first % unit:first % unit + inside] = weight[group * (out // groups):(group + 1) * (out // groups)]
+    return np.stack([pack_direct(part) for part in whole])
+
+
 def pack_winograd(weight: np.ndarray, m: int) -> np.ndarray:
     """Weights [O, I, 3, 3] transformed for F(m x m, 3x3): per element the panels of its matrix [I, O]."""
     transform = np.array(WEIGHT_4 if m == 4 else WEIGHT_2)

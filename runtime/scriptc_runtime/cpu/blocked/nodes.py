@@ -1,0 +1,125 @@
+"""A cluster in the kernels' terms: what follows a convolution is folded into it."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from scriptc.ir.graph import Value
+from scriptc_runtime.cpu.tiles.commands import NO_LIMITS, Limits
+from scriptc_runtime.cpu.tiles.geometry import COMBINATIONS, FUNCTIONS
+from scriptc_runtime.plan.bind import BoundOp
+from scriptc_runtime.plan.clusters import Cluster
+
+Function = tuple[int, tuple[float, float]]
+FUNCTION_PLACES = {name: place for place, name in enumerate(FUNCTIONS)}
+COMBINATION_PLACES = {name: place for place, name in enumerate(COMBINATIONS)}
+
+
+@dataclass
+class Node:
+    """One kernel call: an op, the values it reads from activations, what is folded into it, and the value it makes."""
+
+    op: BoundOp
+    inputs: list[Value]
+    result: Value
+    norms: list[BoundOp] = field(default_factory=list)
+    residual: Value | None = None
+    limits: Limits = NO_LIMITS
+    function: Function | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.op.name
+
+    @property
+    def is_open(self) -> bool:
+        """True while nothing stands behind the product: another normalisation can be folded."""
+        return self.residual is None and self.limits == NO_LIMITS and self.function is None
+
+    @property
+    def reads(self) -> list[Value]:
+        return [*self.inputs, *([self.residual] if self.residual is not None else [])]
+
+
+def limits_of(bound: BoundOp) -> Limits | None:
+    """The interval an activation limits its input to, if that is all it does."""
+    if bound.name == "relu":
+        return 0.0, float("inf")
+    if bound.name == "hardtanh":
+        attributes: Mapping[str, Any] = bound.op.attributes
+        return float(attributes["min_value"]), float(attributes["max_value"])
+    return None
+
+
+def function_of(bound: BoundOp) -> Function:
+    """The function of an activation, with its parameters."""
+    attributes: Mapping[str, Any] = bound.op.attributes
+    if bound.name == "gelu":
+        return FUNCTION_PLACES["gelu_tanh" if attributes["approximate"] == "tanh" else "gelu"], (0.0, 0.0)
+    limits = limits_of(bound)
+    if limits is not None:
+        return FUNCTION_PLACES["clamp"], limits
+    first = attributes.get("negative_slope", attributes.get("alpha", 0.0))
+    return FUNCTION_PLACES[bound.name], (float(first), 0.0)
+
+
+def nodes_of(cluster: Cluster) -> list[Node]:
+    """The cluster's ops as nodes, in order. A value that something else reads too stays a node's own result."""
+    uses: dict[Value, int] = {}
+    for bound in cluster.ops:
+        for value in bound.operands:
+            uses[value] = uses.get(value, 0) + 1
+    for value in cluster.outputs:
+        uses[value] = uses.get(value, 0) + 2
+    makers: dict[Value, Node] = {}
+    nodes: list[Node] = []
+
+    def foldable(value: Value) -> Node | None:
+        node = makers.get(value)
+        return node if node is not None and uses[value] == 1 else None
+
+    for bound in cluster.ops:
+        result, x = bound.results[0], bound.operands[0]
+        node = foldable(x)
+        convolves = node is not None and node.kind in ("convolution", "batch_norm")
+        if bound.name == "batch_norm" and node is not None and convolves and node.is_open:
+            node.norms.append(bound)
+        elif bound.name == "add" and (folded := _folded_sum(bound, foldable, nodes)) is not None:
+            node = folded
+        elif limits_of(bound) is not None and node is not None and node.limits == NO_LIMITS and node.function is None \
+                and (convolves or node.kind in COMBINATION_PLACES):
+            node.limits = limits_of(bound) or NO_LIMITS
+        else:
+            node = Node(bound, _data(bound), result)
+            if bound.name == "batch_norm":
+                node.norms.append(bound)
+            nodes.append(node)
+        node.result = result
+        makers[result] = node
+    return nodes
+
+
+def _data(bound: BoundOp) -> list[Value]:
+    """The operands that are activations."""
+    if bound.name in COMBINATION_PLACES or bound.name == "cat":
+        return list(bound.operands)
+    return [bound.operands[0]]
+
+
+def _folded_sum(bound: BoundOp, foldable: Any, nodes: list[Node]) -> Node | None:
+    """The convolution that can add the other operand at its end: the later one, of two of the same shape."""
+    if bound.operand_types[0].shape != bound.operand_types[1].shape or bound.operands[0] is bound.operands[1]:  # type: ignore[union-attr]
+        return None
+    found: Node | None = None
+    for value, other in (bound.operands, bound.operands[::-1]):
+        node = foldable(value)
+        if node is None or node.kind not in ("convolution", "batch_norm") or not node.is_open:
+            continue
+        maker = next((index for index, n in enumerate(nodes) if n.result is other), -1)
+        if maker < nodes.index(node) and (found is None or nodes.index(node) > nodes.index(found)):
+            node_other = other
+            found = node
+    if found is not None:
+        found.residual = node_other
+    return found

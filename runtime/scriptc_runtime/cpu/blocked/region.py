@@ -1,0 +1,380 @@
+"""A cluster as one kernel: layouts, memory, packed weights, and the list of commands that the tile library runs."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scriptc.ir.graph import Literal, Value
+from scriptc.ir.types import TensorType
+from scriptc_runtime import versions
+from scriptc_runtime.cpu import team
+from scriptc_runtime.cpu.blocked.nodes import COMBINATION_PLACES, Node, function_of, nodes_of
+from scriptc_runtime.cpu.blocked.support import Supported, is_worth, plane_shape, unit_of, work_of
+from scriptc_runtime.cpu.tiles import commands, layouts, library
+from scriptc_runtime.cpu.tiles.commands import Command, Operands, Part, Window
+from scriptc_runtime.cpu.tiles.geometry import LANES
+from scriptc_runtime.cpu.tiles.layouts import Layout
+from scriptc_runtime.plan.clusters import Cluster
+from scriptc_runtime.plan.lowering import lowers_clusters
+from scriptc_runtime.plan.memory import Lifetime, plan_arena
+from scriptc_runtime.plan.plan import Kernel, aligned_bytes
+
+WINOGRAD_4, WINOGRAD_2 = 128, 512     # most channels for which F(4x4, 3x3), then F(2x2, 3x3), is faster than the direct product
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The packed weights of one node: which inputs they are made of, and how."""
+
+    inputs: tuple[int, ...]
+    pack: Callable[..., tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass
+class Step:
+    """One command and the node it belongs to."""
+
+    command: Command
+    node: int
+
+
+@dataclass
+class Instance:
+    """Memory and tables of one running call."""
+
+    arena: np.ndarray
+    tables: list[np.ndarray]
+    calls: np.ndarray
+    packed: tuple[np.ndarray, ...] = ()
+
+
+def convolution_window(node: Node) -> Window:
+    attributes: Any = node.op.op.attributes
+    weight = plane_shape(node.op.operand_types[1])
+    assert weight is not None
+    return Window((weight[2], weight[3]), *(_two(attributes[name], missing) for name, missing in
+                                            (("stride", 1), ("padding", 0), ("dilation", 1))))
+
+
+def pool_window(node: Node) -> Window:
+    attributes: Any = node.op.op.attributes
+    return Window(_two(attributes["kernel_size"], 1), _two(attributes["stride"], 1), _two(attributes["padding"], 0),
+                  _two(attributes.get("dilation", (1,)), 1))
+
+
+def _two(sizes: Sequence[int], missing: int) -> tuple[int, int]:
+    """Sizes for lines and columns; a sequence has one line."""
+    return (missing, sizes[0]) if len(sizes) == 1 else (sizes[0], sizes[1])
+
+
+def algorithm(node: Node) -> str:
+    """How a convolution is computed: `depthwise`, `grouped`, `winograd4`, `winograd2` or `direct`."""
+    if node.kind == "batch_norm":
+        return "depthwise"
+    attributes: Any = node.op.op.attributes
+    weight, out = plane_shape(node.op.operand_types[1]), plane_shape(node.op.result_types[0])
+    assert weight is not None
+    assert out is not None
+    if attributes["groups"] > 1:
+        return "depthwise" if weight[1] == 1 and attributes["groups"] == weight[0] else "grouped"
+    window = convolution_window(node)
+    regular = window.size == (3, 3) and window.stride == (1, 1) and window.dilation == (1, 1)
+    if not regular or min(weight[:2]) < 32 or out[2] * out[3] < 100:
+        return "direct"
+    channels = max(weight[:2])
+    return "winograd4" if channels <= WINOGRAD_4 else "winograd2" if channels <= WINOGRAD_2 else "direct"
+
+
+class Region:
+    """Runs a cluster. `fallback` computes the same on plain arrays while the tile library is being compiled."""
+
+    def __init__(self, cluster: Cluster, fallback: Callable[[], Callable[..., list[Any]]]) -> None:
+        self.cluster = cluster
+        self._make_fallback = fallback
+        self._fallback: Callable[..., list[Any]] | None = None
+        self._places = {value: index for index, value in enumerate(cluster.inputs)}
+        self.nodes = nodes_of(cluster)
+        self.layouts: dict[Value, Layout] = {}
+        self.weights: dict[int, Weights] = {}
+        self.steps: list[Step] = []
+        self._free: list[Instance] = []
+        self._packed: tuple[bool, tuple[np.ndarray, ...], tuple[np.ndarray, ...], tuple[int | None, ...]] | None = None
+        self._plain_shapes = {value: kind.shape for bound in cluster.ops for value, kind in zip(bound.operands, bound.operand_types, strict=True)
+                              if isinstance(kind, TensorType)}
+        self.work = work_of(cluster)
+        self.threads = team.get_num_threads() if self.work >= team.ENOUGH else 1
+        self._choose_layouts()
+        self._build()
+        self._find_words()
+
+    def _shape(self, value: Value) -> tuple[int, int, int, int]:
+        for bound in self.cluster.ops:
+            for values, kinds in ((bound.results, bound.result_types), (bound.operands, bound.operand_types)):
+                for other, kind in zip(values, kinds, strict=True):
+                    if other is value:
+                        shape = plane_shape(kind)
+                        assert shape is not None
+                        return shape
+        raise AssertionError
+
+    def _choose_layouts(self) -> None:
+        """The border of each value is the widest that one of its readers wants."""
+        activations = dict.fromkeys(v for node in self.nodes for v in (*node.reads, node.result))
+        shapes = {v: self._shape(v) for v in activations}
+        borders: dict[Value, list[int]] = {v: [0, 0, 0, 0] for v in activations}
+        blocked: set[Value] = {node.result for node in self.nodes}
+        for node in self.nodes:
+            if node.kind != "convolution":
+                blocked.update(node.reads)
+                continue
+            how = algorithm(node)
+            if how != "direct":
+                blocked.update(node.inputs)
+            blocked.update(node.reads[len(node.inputs):])
+            window = convolution_window(node)
+            n, c, h, w = shapes[node.result]
+            sides = [*window.padding, *window.padding]
+            if how.startswith("winograd"):
+                sides[2:] = commands.winograd_border(Layout(n, c, h, w), int(how[-1]), window.padding)
+            held = borders[node.inputs[0]]
+            borders[node.inputs[0]] = [max(a, b) for a, b in zip(held, sides, strict=True)]
+        # A residual is read with the offsets of the result: both get the same border.
+        changed = True
+        while changed:
+            changed = False
+            for node in self.nodes:
+                if node.residual is not None:
+                    first, second = borders[node.residual], borders[node.result]
+                    if first != second:
+                        borders[node.residual] = borders[node.result] = [max(a, b) for a, b in zip(first, second, strict=True)]
+                        changed = True
+        for value, shape in shapes.items():
+            narrow = layouts.narrow_channels(shape[1]) if value not in blocked else 0
+            top, left, bottom, right = borders[value]
+            self.layouts[value] = Layout(*shape, top, left, bottom, right, narrow)
+
+    def _build(self) -> None:
+        for value in self.cluster.inputs:
+            if value in self.layouts:
+                self.steps.append(Step(commands.enter(("plain", value), value, self.layouts[value]), -1))
+        for index, node in enumerate(self.nodes):
+            for command in self._commands(index, node):
+                self.steps.append(Step(command, index))
+            layout = self.layouts[node.result]
+            if layout.has_border:
+                self.steps.append(Step(commands.border(node.result, layout), index))
+        for value in self.cluster.outputs:
+            self.steps.append(Step(commands.leave(value, self.layouts[value], ("plain", value)), len(self.nodes)))
+        self._place_buffers()
+
+    def _commands(self, index: int, node: Node) -> list[Command]:
+        target = self.layouts[node.result]
+        x = node.inputs[0]
+        source = self.layouts[x]
+        if node.kind in ("convolution", "batch_norm"):
+            return self._convolution(index, node, source, target)
+        if node.kind in COMBINATION_PLACES:
+            other = node.inputs[1]
+            return [commands.binary(x, source, other, self.layouts[other], node.result, target, COMBINATION_PLACES[node.kind], node.limits)]
+        if node.kind == "cat":
+            return self._cat(node, target)
+        if node.kind == "adaptive_avg_pool":
+            return [commands.adaptive_pool(x, source, node.result, target)]
+        if node.kind in ("max_pool", "avg_pool"):
+            average = node.kind == "avg_pool"
+            counts = bool(node.op.op.attributes.get("count_include_pad", True))
+            return [commands.pool(x, source, node.result, target, pool_window(node), average, counts)]
+        return [commands.apply(x, source, node.result, target, *function_of(node.op))]
+
+    def _cat(self, node: Node, target: Layout) -> list[Command]:
+        """A copy per operand, to its first block."""
+        made, first = [], 0
+        for value in node.inputs:
+            source = self.layouts[value]
+            part = Layout(source.images, source.channels, source.height, source.width, target.top, target.left, target.bottom, target.right)
+            command = commands.apply(value, source, node.result, part, 0, commands.NO_LIMITS)
+            words = list(command.words)
+            words[4] = commands.At(node.result, target.inside + first * target.block_bytes)
+            words[7] = target.image_bytes
+            made.append(Command(command.kernel, words))
+            first += source.blocks
+        return made
+
+    def _convolution(self, index: int, node: Node, source: Layout, target: Layout) -> list[Command]:
+        weight, bias = ("weight", index), ("bias", index)
+        operands = Operands(node.inputs[0], weight, bias, node.result, node.residual, node.limits)
+        how = algorithm(node)
+        self.weights[index] = self._packing(node, how, source)
+        if node.kind == "batch_norm":
+            return [commands.depthwise(operands, source, target, Window((1, 1)))]
+        window = convolution_window(node)
+        if how == "depthwise":
+            return [commands.depthwise(operands, source, target, window)]
+        if how == "direct":
+            shape = plane_shape(node.op.operand_types[1])
+            assert shape is not None
+            return [commands.direct(operands, source, target, window, int(np.prod(shape)) * 4)]
+        if how == "grouped":
+            return self._groups(node, operands, source, target, window)
+        return [commands.winograd(operands, source, target, window, int(how[-1]), ("scratch", index))]
+
+    def _groups(self, node: Node, operands: Operands, source: Layout, target: Layout, window: Window) -> list[Command]:
+        """A command per unit of channels that belong together."""
+        unit = unit_of(node.op.op.attributes["groups"], source.channels, target.channels)  # type: ignore[arg-type]
+        units = source.channels // unit
+        made = target.channels // units
+        size = unit * window.size[0] * window.size[1] * made * 4
+        return [commands.direct(operands, source, target, window, size,
+                                Part(u * unit // LANES, unit // LANES, u * made // LANES, made // LANES, u * size)) for u in range(units)]
+
+    def _packing(self, node: Node, how: str, source: Layout) -> Weights:
+        """Which inputs the node's weights come from, and what is made of them: normalisations are folded in."""
+        parameters: list[Value] = []
+
+        def place(value: Value) -> int:
+            if isinstance(value, Literal):
+                return -1
+            if value not in parameters:
+                parameters.append(value)
+            return parameters.index(value)
+
+        base = (place(node.op.operands[1]), place(node.op.operands[2])) if node.kind == "convolution" else (-1, -1)
+        norms = [(*map(place, norm.operands[1:]), float(norm.op.attributes["eps"])) for norm in node.norms]  # type: ignore[arg-type]
+        channels = self.layouts[node.result].channels
+        narrow = source.narrow
+
+        def pack(*arrays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            weight = arrays[base[0]] if base[0] >= 0 else np.ones((channels, 1, 1, 1), np.float32)
+            bias = arrays[base[1]].astype(np.float64) if base[1] >= 0 else np.zeros(channels)
+            scale = np.ones(channels)
+            for mean, var, gamma, beta, eps in norms:
+                factor = 1.0 / np.sqrt(arrays[int(var)].astype(np.float64) + eps)
+                if gamma >= 0:
+                    factor = factor * arrays[int(gamma)]
+                bias = (bias - arrays[int(mean)]) * factor + (arrays[int(beta)] if beta >= 0 else 0.0)
+                scale = scale * factor
+            weight = weight.reshape(weight.shape[0], weight.shape[1], -1, weight.shape[-1])
+            scaled = weight if not norms else (weight * scale[:, None, None, None]).astype(np.float32)
+            if how == "depthwise":
+                packed = layouts.pack_depthwise(scaled)
+            elif how == "direct":
+                packed = layouts.pack_direct(scaled, narrow)
+            elif how == "grouped":
+                groups = int(node.op.op.attributes["groups"])  # type: ignore[arg-type]
+                packed = layouts.pack_groups(scaled, groups, unit_of(groups, source.channels, channels))
+            else:
+                packed = layouts.pack_winograd(scaled, int(how[-1]))
+            return packed, layouts.pack_bias(bias.astype(np.float32), channels)
+
+        return Weights(tuple(self._places[v] for v in parameters), pack)
+
+    def _place_buffers(self) -> None:
+        """Offsets in the arena; scratch memory lives for one step."""
+        starts: dict[object, int] = {}
+        ends: dict[object, int] = {}
+        sizes: dict[object, int] = {}
+        for number, step in enumerate(self.steps):
+            for value in step.command.needs():
+                if isinstance(value, tuple) and value[0] != "scratch":
+                    continue
+                starts.setdefault(value, number)
+                ends[value] = number
+                if isinstance(value, tuple):
+                    node = self.nodes[step.node]
+                    sizes[value] = commands.winograd_scratch(self.layouts[node.inputs[0]], self.layouts[node.result], int(algorithm(node)[-1]),
+                                                              self.threads)
+                else:
+                    sizes[value] = self.layouts[value].nbytes  # type: ignore[index]
+        order = sorted(starts, key=lambda v: starts[v])
+        offsets, self.arena_size = plan_arena([Lifetime(sizes[v], starts[v], ends[v]) for v in order])
+        self.offsets = dict(zip(order, offsets, strict=True))
+
+    # Running.
+
+    def _instance(self) -> Instance:
+        arena = aligned_bytes(self.arena_size)
+        base = arena.ctypes.data
+        addresses: dict[object, int] = {value: base + offset for value, offset in self.offsets.items()}
+        for value in (*self.cluster.inputs, *self.cluster.outputs):
+            addresses["plain", value] = 0
+        for index in self.weights:
+            addresses["weight", index] = addresses["bias", index] = 0
+        tables = [step.command.table(addresses) for step in self.steps]
+        calls = np.array([(library.NAMES.index(s.command.kernel), t.ctypes.data) for s, t in zip(self.steps, tables, strict=True)], np.int64)
+        return Instance(arena, tables, calls)
+
+    def _pack(self, operands: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+        """The packed weights and biases of every node for these parameters; the same tuple while they have not changed."""
+        known = self._packed
+        if known is not None and known[0] and all(operands[i] is array for i, array in zip(self._parameters, known[1], strict=True)):
+            return known[2]
+        counts = tuple(versions.version(operands[i]) for i in self._parameters)
+        arrays = tuple(operands[i] for i in self._parameters)
+        if known is not None and None not in counts and counts == known[3] and all(a is b for a, b in zip(arrays, known[1], strict=True)):
+            return known[2]
+        packed = tuple(part for weights in self.weights.values() for part in weights.pack(*(operands[i] for i in weights.inputs)))
+        frozen = all(map(versions.is_frozen, arrays))
+        self._packed = frozen, arrays, packed, counts
+        return packed
+
+    def _fill(self, instance: Instance, operands: Sequence[np.ndarray], out: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Put the addresses of this call's arrays into the tables; answers with arrays to keep alive."""
+        held: list[np.ndarray] = []
+        for place, shape, words in self._entries:
+            kept = np.ascontiguousarray(operands[place], np.float32)
+            if kept.shape != shape:
+                raise RuntimeError(f"a kernel for {shape} was called with {kept.shape}")
+            held.append(kept)
+            for step, word in words:
+                instance.tables[step][word] = kept.ctypes.data
+        for array, words in zip(out, self._exits, strict=True):
+            for step, word in words:
+                instance.tables[step][word] = array.ctypes.data
+        packed = self._pack(operands)
+        if packed is not instance.packed:
+            for array, places in zip(packed, self._weight_words, strict=True):
+                for step, word, offset in places:
+                    instance.tables[step][word] = array.ctypes.data + offset
+            instance.packed = packed
+        return held
+
+    def _find_words(self) -> None:
+        """Where in the tables the addresses of plain arrays and of weights stand."""
+        found: dict[object, list[tuple[int, int, int]]] = {}
+        for number, step in enumerate(self.steps):
+            for place, word in enumerate(step.command.words):
+                if isinstance(word, commands.At) and isinstance(word.value, tuple):
+                    found.setdefault(word.value, []).append((number, place, word.offset))
+        self._entries = [(index, value_shape, [w[:2] for w in found["plain", value]]) for index, value in enumerate(self.cluster.inputs)
+                         if value in self.layouts and (value_shape := self._plain_shapes[value])]
+        self._exits = [[w[:2] for w in found["plain", value]] for value in self.cluster.outputs]
+        self._weight_words = [found[kind, index] for index in self.weights for kind in ("weight", "bias")]
+        self._parameters = tuple(dict.fromkeys(i for weights in self.weights.values() for i in weights.inputs))
+
+    def __call__(self, *operands: np.ndarray, out: tuple[np.ndarray, ...]) -> None:
+        entry = library.ready(self.work)
+        if entry is None:
+            if self._fallback is None:
+                self._fallback = self._make_fallback()
+            for buffer, result in zip(out, self._fallback(*operands), strict=True):
+                np.copyto(buffer, result)
+            return
+        try:
+            instance = self._free.pop()
+        except IndexError:
+            instance = self._instance()
+        try:
+            held = self._fill(instance, operands, out)
+            team.run(entry, instance.calls, min(self.threads, team.get_num_threads()))
+            del held
+        finally:
+            self._free.append(instance)
+
+
+@lowers_clusters("cpu", supports=Supported, worth=is_worth)
+def lower_cluster(cluster: Cluster, fallback: Callable[[], Callable[..., list[Any]]]) -> Kernel:
+    """The kernel of a cluster: it fills one buffer per output."""
+    return Kernel("blocked", Region(cluster, fallback), writes_out=True, fresh=True)

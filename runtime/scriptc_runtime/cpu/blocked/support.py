@@ -1,0 +1,111 @@
+"""Which ops can run on blocked activations, and when that pays."""
+from __future__ import annotations
+
+import math
+
+from scriptc.ir.graph import Literal, Value
+from scriptc.ir.types import TensorType, float32
+from scriptc_runtime.cpu.tiles.geometry import LANES
+from scriptc_runtime.plan.bind import BoundOp, is_static
+from scriptc_runtime.plan.clusters import Cluster
+
+ENOUGH = 200_000      # multiplications of its convolutions that pay for a cluster's conversions
+ACTIVATIONS = frozenset(("relu", "hardtanh", "hardsigmoid", "hardswish", "sigmoid", "silu", "tanh", "gelu", "leaky_relu", "elu"))
+BINARY = frozenset(("add", "sub", "mul"))
+
+
+def plane_shape(kind: object) -> tuple[int, int, int, int] | None:
+    """[N, C, H, W] of a float32 activation without empty dimensions, [N, C, L] as [N, C, 1, L]; None for anything else."""
+    if not isinstance(kind, TensorType) or kind.dtype is not float32 or not is_static(kind) or kind.rank not in (3, 4):
+        return None
+    shape: tuple[int, ...] = kind.shape  # type: ignore[assignment]
+    return (*shape[:2], *((1,) * (4 - len(shape))), *shape[2:]) if all(shape) else None  # type: ignore[return-value]
+
+
+def unit_of(groups: int, channels: int, out: int) -> int:
+    """How many input channels a grouped convolution takes at a time, whole blocks; 0 if its groups do not fill blocks."""
+    inside, made = channels // groups, out // groups
+    if inside % LANES == 0 and made % LANES == 0:
+        return inside
+    if inside == made and LANES % inside == 0 and channels % LANES == 0:
+        return LANES     # several small groups make one block, the rest of its weights are zero
+    return 0
+
+
+class Supported:
+    """The `supports` of one program: elementwise ops take part where they continue what a convolution began."""
+
+    def __init__(self) -> None:
+        self.activations: dict[Value, bool] = {}
+
+    def __call__(self, bound: BoundOp) -> bool:
+        accepted = self._accepts(bound)
+        if accepted:
+            self.activations.update((v, True) for v in bound.results)
+        return accepted
+
+    def _accepts(self, bound: BoundOp) -> bool:
+        if len(bound.results) != 1 or plane_shape(bound.result_types[0]) is None or plane_shape(bound.operand_types[0]) is None:
+            return False
+        if bound.result_types[0].rank != bound.operand_types[0].rank:  # type: ignore[union-attr]
+            return False
+        if bound.name == "convolution":
+            return self._convolution(bound)
+        inside = bound.operands[0] in self.activations
+        if bound.name in BINARY:
+            return self._binary(bound)
+        if bound.name == "cat":
+            return self._cat(bound)
+        if not inside:
+            return False
+        if bound.name == "batch_norm":
+            return self._plain(bound.operands[1:]) and all(is_static(k) for k, v in zip(bound.operand_types, bound.operands, strict=True)
+                                                           if not isinstance(v, Literal))
+        if bound.name == "elu":
+            return bound.op.attributes["scale"] == 1.0 and bound.op.attributes["input_scale"] == 1.0
+        if bound.name == "avg_pool":
+            return not bound.op.attributes["ceil_mode"] and bound.op.attributes["divisor_override"] is None
+        return bound.name in ACTIVATIONS or bound.name in ("max_pool", "adaptive_avg_pool")
+
+    def _plain(self, values: tuple[Value, ...]) -> bool:
+        """True for parameters: values that no blocked op made."""
+        return not any(v in self.activations for v in values)
+
+    def _convolution(self, bound: BoundOp) -> bool:
+        x, weight = plane_shape(bound.operand_types[0]), plane_shape(bound.operand_types[1])
+        groups = bound.op.attributes["groups"]
+        if x is None or weight is None or not self._plain(bound.operands[1:]):
+            return False
+        return groups == 1 or groups == x[1] == weight[0] or unit_of(groups, x[1], weight[0]) > 0  # type: ignore[arg-type]
+
+    def _binary(self, bound: BoundOp) -> bool:
+        result = plane_shape(bound.result_types[0])
+        assert result is not None
+        shapes = [plane_shape(k) for k in bound.operand_types]
+        if not any(v in self.activations and s == result for v, s in zip(bound.operands, shapes, strict=True)):
+            return False
+        n, c, _, _ = result
+        return all(s is not None and (s == result or s in ((n, c, 1, 1), (1, c, 1, 1))) for s in shapes)
+
+    def _cat(self, bound: BoundOp) -> bool:
+        shapes = [plane_shape(k) for k in bound.operand_types]
+        if bound.op.attributes["dim"] not in (1, -3) or None in shapes or not any(v in self.activations for v in bound.operands):
+            return False
+        return all(s is not None and s[1] % LANES == 0 for s in shapes[:-1])
+
+
+def work_of(cluster: Cluster) -> int:
+    """The multiplications of its convolutions."""
+    work = 0
+    for bound in cluster.ops:
+        if bound.name == "convolution":
+            out, weight = plane_shape(bound.result_types[0]), plane_shape(bound.operand_types[1])
+            assert out is not None
+            assert weight is not None
+            work += math.prod(out) * math.prod(weight[1:])
+    return work
+
+
+def is_worth(cluster: Cluster) -> bool:
+    """True if the cluster's convolutions are work enough, and few of its values are read outside."""
+    return work_of(cluster) >= ENOUGH and len(cluster.outputs) * 4 <= len(cluster.ops) + 4

@@ -1,0 +1,105 @@
+"""Clusters of ops that an engine computes as one step, in a memory layout of its own between them.
+
+A cluster is convex: no value leaves it and comes back, so it can run where its last op stood.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from scriptc.ir.graph import Literal, Value
+from scriptc.ir.registry import REGISTRY
+from scriptc_runtime.plan.bind import BoundOp
+from scriptc_runtime.plan.plan import Kernel
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cluster:
+    """Ops in order. `inputs` come from outside, `outputs` are read outside."""
+
+    ops: tuple[BoundOp, ...]
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+
+    @property
+    def reads(self) -> tuple[Value, ...]:
+        return self.inputs
+
+    @property
+    def results(self) -> tuple[Value, ...]:
+        return self.outputs
+
+
+class Supports(Protocol):
+    """Says of each op in order whether it can be in a cluster; it may remember what it said before."""
+
+    def __call__(self, bound: BoundOp) -> bool: ...
+
+
+Worth: TypeAlias = Callable[[Cluster], bool]
+ClusterLowering: TypeAlias = Callable[[Cluster, Callable[[], Callable[..., list[object]]]], Kernel]
+
+
+def gather(ops: Sequence[BoundOp], results: Sequence[Value], supports: Supports, worth: Worth) -> list[BoundOp | Cluster]:
+    """`ops` in an executable order, the supported ones in clusters where these are `worth` it.
+
+    Ops get levels: an edge between a supported and another op goes up one level, so all ops of one kind on one level that
+    hang together form a convex set. Effects keep their order.
+    """
+    level: dict[Value, tuple[int, bool]] = {}
+    placed: list[tuple[int, bool, int, BoundOp]] = []
+    effects = 0
+    for index, bound in enumerate(ops):
+        kind = supports(bound)
+        own = 0
+        for value in bound.reads:
+            if value in level:
+                depth, other = level[value]
+                own = max(own, depth + (kind != other))
+        own += own % 2 != kind   # supported ops stand on odd levels, the others on even ones
+        if not kind and REGISTRY[bound.name].effects:
+            own = effects = max(own, effects)
+        for value in bound.results:
+            level[value] = own, kind
+        placed.append((own, kind, index, bound))
+    found: list[BoundOp | Cluster] = []
+    for depth in sorted({p[0] for p in placed}):
+        members = [bound for own, _, _, bound in placed if own == depth]
+        if depth % 2 == 0:
+            found += members
+            continue
+        for part in _components(members):
+            cluster = _finish(part, ops, results)
+            found += [cluster] if worth(cluster) else part
+    return found
+
+
+def _components(members: list[BoundOp]) -> list[list[BoundOp]]:
+    """The members that hang together by the values one makes and another reads."""
+    owner: dict[Value, list[BoundOp]] = {}
+    groups: list[list[BoundOp]] = []
+    for bound in members:
+        joined = {id(owner[v]): owner[v] for v in bound.reads if v in owner}
+        parts = sorted(joined.values(), key=lambda g: members.index(g[0]))
+        group = parts[0] if parts else []
+        if not parts:
+            groups.append(group)
+        for other in parts[1:]:
+            group += other
+            groups = [g for g in groups if g is not other]
+            for member in other:
+                owner.update((v, group) for v in member.results)
+        group.append(bound)
+        owner.update((v, group) for v in bound.results)
+    for group in groups:
+        group.sort(key=members.index)
+    return groups
+
+
+def _finish(part: list[BoundOp], ops: Sequence[BoundOp], results: Sequence[Value]) -> Cluster:
+    own = {v for bound in part for v in bound.results}
+    inside = {id(bound) for bound in part}
+    outside = {v for bound in ops if id(bound) not in inside for v in bound.reads} | set(results)
+    inputs = dict.fromkeys(v for bound in part for v in bound.reads if v not in own and not isinstance(v, Literal))
+    return Cluster(tuple(part), tuple(inputs), tuple(v for bound in part for v in bound.results if v in outside))
