@@ -221,7 +221,8 @@ def border(y: object, layout: Layout) -> Command:
 
 def enter(x: object, y: object, layout: Layout) -> Command:
     """Planes [N, C, H, W] of `x` to the layout of `y`, its border zero."""
-    words: list[Word] = [At(x), At(y), layout.channels, layout.height, layout.width, layout.top, layout.left, layout.lines, layout.columns, layout.images]
+    words: list[Word] = [At(x), At(y), layout.channels, layout.height, layout.width, layout.top, layout.left, layout.lines, layout.columns,
+                         layout.images]
     return Command("interleave", [*words, layout.narrow]) if layout.narrow else Command("block", words)
 
 
