@@ -115,12 +115,12 @@ def signbit(x: E) -> E:
     """True where the sign bit is set: negative numbers and -0.0."""
 
 
-@elementwise(primitive=True, accepts="integral")
+@elementwise(primitive=True, accepts="integer")
 def gcd(a: E, b: E) -> E:
     """The greatest common divisor, not negative."""
 
 
-@elementwise(primitive=True, accepts="integral")
+@elementwise(primitive=True, accepts="integer")
 def lcm(a: E, b: E) -> E:
     """The least common multiple, not negative."""
 
