@@ -155,3 +155,12 @@ def test_modules(group: str, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     faults = module_faults(MODULES[group], tmp_path)
     assert not faults, "\n" + "\n".join(faults)
+
+
+@pytest.mark.parametrize("group", MODULES)
+def test_modules_print_as_torch_prints_them(group: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    text = net_of(dict.fromkeys(MODULES[group], "repr(self.part)"))
+    structure: Any = compiled(text, "Net()", tmp_path).program.functions["forward"].structure
+    found = [item.value for item in structure.items]
+    assert found == list(eager(text)["Net"]()(*arrays()))

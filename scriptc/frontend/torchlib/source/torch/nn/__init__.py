@@ -1,5 +1,5 @@
 """torch.nn"""
-from torch.nn.parameter import Parameter, Buffer, UninitializedParameter
+from torch.nn.parameter import Parameter, Buffer, UninitializedParameter, UninitializedBuffer
 from torch.nn.modules.module import Module
 from torch.nn.modules.container import Sequential, ModuleList, ModuleDict, ParameterList, ParameterDict
 from torch.nn.modules.linear import Identity, Linear, Bilinear, NonDynamicallyQuantizableLinear
@@ -23,7 +23,7 @@ from torch.nn.modules.padding import (
     ReflectionPad3d, ReplicationPad1d, ReplicationPad2d, ReplicationPad3d, CircularPad1d, CircularPad2d, CircularPad3d,
 )
 from torch.nn.modules.sparse import Embedding, EmbeddingBag
-from torch.nn.modules.rnn import RNN, LSTM, GRU, RNNCell, LSTMCell, GRUCell, RNNBase
+from torch.nn.modules.rnn import RNN, LSTM, GRU, RNNCell, LSTMCell, GRUCell, RNNBase, RNNCellBase
 from torch.nn.modules.flatten import Flatten, Unflatten
 from torch.nn.modules.upsampling import Upsample, UpsamplingNearest2d, UpsamplingBilinear2d
 from torch.nn.modules.pixelshuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
@@ -43,4 +43,22 @@ from torch.nn.modules.lazy import (
     LazyBatchNorm1d, LazyBatchNorm2d, LazyBatchNorm3d, LazyConv1d, LazyConv2d, LazyConv3d, LazyConvTranspose1d, LazyConvTranspose2d,
     LazyConvTranspose3d, LazyInstanceNorm1d, LazyInstanceNorm2d, LazyInstanceNorm3d, LazyLinear,
 )
-from torch.nn import functional, init, utils, modules, parameter
+from torch.nn.parallel import DataParallel
+from torch.nn import functional, init, utils, modules, parameter, parallel, attention
+
+
+def factory_kwargs(kwargs):
+    """The `device` and `dtype` of a constructor's keywords, also where they come in a dictionary of their own."""
+    if kwargs is None:
+        return {}
+    simple = {"device", "dtype", "memory_format"}
+    expected = simple | {"factory_kwargs"}
+    if not set(kwargs.keys()) <= expected:
+        raise TypeError(f"unexpected kwargs {set(kwargs.keys()) - expected}")
+    made = dict(kwargs.get("factory_kwargs", {}))
+    for key in simple:
+        if key in kwargs:
+            if key in made:
+                raise TypeError(f"{key} specified twice, in **kwargs and in factory_kwargs")
+            made[key] = kwargs[key]
+    return made

@@ -5,5 +5,9 @@ class UninitializedParameter:
     pass
 
 
+class UninitializedBuffer:
+    pass
+
+
 def is_lazy(parameter):
     return isinstance(parameter, UninitializedParameter)

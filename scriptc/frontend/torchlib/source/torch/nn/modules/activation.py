@@ -12,6 +12,10 @@ class _InPlace(Module):
         super().__init__()
         self.inplace = inplace
 
+    def extra_repr(self):
+        return "inplace=True" if self.inplace else ""
+
+
 
 class ReLU(_InPlace):
     def forward(self, input):
@@ -76,6 +80,10 @@ class GELU(Module):
     def forward(self, input):
         return F.gelu(input, approximate=self.approximate)
 
+    def extra_repr(self):
+        return f"approximate={self.approximate!r}"
+
+
 
 class ELU(Module):
     def __init__(self, alpha=1.0, inplace=False):
@@ -85,6 +93,10 @@ class ELU(Module):
 
     def forward(self, input):
         return F.elu(input, self.alpha, self.inplace)
+
+    def extra_repr(self):
+        return f"alpha={self.alpha}" + (", inplace=True" if self.inplace else "")
+
 
 
 class CELU(ELU):
@@ -101,6 +113,10 @@ class LeakyReLU(Module):
     def forward(self, input):
         return F.leaky_relu(input, self.negative_slope, self.inplace)
 
+    def extra_repr(self):
+        return f"negative_slope={self.negative_slope}" + (", inplace=True" if self.inplace else "")
+
+
 
 class RReLU(Module):
     def __init__(self, lower=1.0 / 8, upper=1.0 / 3, inplace=False):
@@ -111,6 +127,10 @@ class RReLU(Module):
 
     def forward(self, input):
         return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+
+    def extra_repr(self):
+        return f"lower={self.lower}, upper={self.upper}" + (", inplace=True" if self.inplace else "")
+
 
 
 class PReLU(Module):
@@ -127,6 +147,10 @@ class PReLU(Module):
     def forward(self, input):
         return F.prelu(input, self.weight)
 
+    def extra_repr(self):
+        return f"num_parameters={self.num_parameters}"
+
+
 
 class Hardtanh(Module):
     def __init__(self, min_val=-1.0, max_val=1.0, inplace=False, min_value=None, max_value=None):
@@ -138,10 +162,18 @@ class Hardtanh(Module):
     def forward(self, input):
         return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
 
+    def extra_repr(self):
+        return f"min_val={self.min_val}, max_val={self.max_val}" + (", inplace=True" if self.inplace else "")
+
+
 
 class ReLU6(Hardtanh):
     def __init__(self, inplace=False):
         super().__init__(0.0, 6.0, inplace)
+
+    def extra_repr(self):
+        return "inplace=True" if self.inplace else ""
+
 
 
 class Softplus(Module):
@@ -153,6 +185,10 @@ class Softplus(Module):
     def forward(self, input):
         return F.softplus(input, self.beta, self.threshold)
 
+    def extra_repr(self):
+        return f"beta={self.beta}, threshold={self.threshold}"
+
+
 
 class Hardshrink(Module):
     def __init__(self, lambd=0.5):
@@ -161,6 +197,10 @@ class Hardshrink(Module):
 
     def forward(self, input):
         return F.hardshrink(input, self.lambd)
+
+    def extra_repr(self):
+        return f"{self.lambd}"
+
 
 
 class Softshrink(Hardshrink):
@@ -178,6 +218,10 @@ class Threshold(Module):
     def forward(self, input):
         return F.threshold(input, self.threshold, self.value, self.inplace)
 
+    def extra_repr(self):
+        return f"threshold={self.threshold}, value={self.value}" + (", inplace=True" if self.inplace else "")
+
+
 
 class Softmax(Module):
     def __init__(self, dim=None):
@@ -186,6 +230,10 @@ class Softmax(Module):
 
     def forward(self, input):
         return F.softmax(input, self.dim)
+
+    def extra_repr(self):
+        return f"dim={self.dim}"
+
 
 
 class LogSoftmax(Softmax):
@@ -210,6 +258,10 @@ class GLU(Module):
 
     def forward(self, input):
         return F.glu(input, self.dim)
+
+    def extra_repr(self):
+        return f"dim={self.dim}"
+
 
 
 class MultiheadAttention(Module):

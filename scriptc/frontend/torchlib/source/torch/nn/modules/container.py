@@ -1,8 +1,9 @@
 """Sequential, ModuleList, ModuleDict, ParameterList, ParameterDict."""
 from collections import OrderedDict
 
+import torch
 from torch import Tensor
-from torch.nn.modules.module import Module
+from torch.nn.modules.module import Module, _indented
 from torch.nn.parameter import Parameter
 
 
@@ -145,6 +146,21 @@ class ModuleList(Module):
             self.append(module)
         return self
 
+    def __repr__(self):
+        texts = [repr(module) for module in self]
+        if not texts:
+            return self._get_name() + "()"
+        lines = []
+        first = 0
+        for i in range(1, len(texts) + 1):
+            if i == len(texts) or texts[i] != texts[first]:
+                count = i - first
+                label = f"({first}): " if count == 1 else f"({first}-{i - 1}): {count} x "
+                lines.append(label + _indented(texts[first]))
+                first = i
+        return self._get_name() + "(\n  " + "\n  ".join(lines) + "\n)"
+
+
 
 class ModuleDict(Module):
     def __init__(self, modules=None):
@@ -246,6 +262,18 @@ class ParameterList(Module):
             self[i] = v
         return value
 
+    def extra_repr(self):
+        lines = []
+        for index, value in enumerate(self):
+            if isinstance(value, Tensor):
+                kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
+                size = "x".join(str(size) for size in value.size())
+                lines.append(f"  ({index}): {kind} containing: [{value.dtype} of size {size}]")
+            else:
+                lines.append(f"  ({index}): Object of type: {type(value).__name__}")
+        return "\n".join(lines)
+
+
 
 class ParameterDict(Module):
     def __init__(self, parameters=None):
@@ -323,3 +351,14 @@ class ParameterDict(Module):
             pairs = parameters
         for key, value in pairs:
             self[key] = value
+
+    def extra_repr(self):
+        lines = []
+        for key, value in self.items():
+            if isinstance(value, Tensor):
+                kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
+                size = "x".join(str(size) for size in value.size())
+                lines.append(f"  ({key}): {kind} containing: [{torch.typename(value)} of size {size}]")
+            else:
+                lines.append(f"  ({key}): Object of type: {type(value).__name__}")
+        return "\n".join(lines)

@@ -25,6 +25,8 @@ class _Hook:
 class Module:
     training: bool
     _version = 1
+    dump_patches = False
+    call_super_init = False
 
     def __init__(self, *args, **kwargs):
         self._parameters = {}
@@ -294,6 +296,14 @@ class Module:
 
     def zero_grad(self, set_to_none=True):
         pass
+
+    def _apply(self, fn, recurse=True):
+        for module in self.modules() if recurse else [self]:
+            for registry in (module._parameters, module._buffers):
+                for value in registry.values():
+                    if value is not None:
+                        value.data = fn(value.data)
+        return self
 
     def _cast(self, dtype):
         for module in self.modules():

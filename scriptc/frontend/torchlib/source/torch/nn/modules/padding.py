@@ -16,11 +16,19 @@ class _PadNd(Module):
     def forward(self, input):
         return F.pad(input, self.padding, self._mode, self.value if self._mode == "constant" else None)
 
+    def extra_repr(self):
+        return f"{self.padding}"
+
+
 
 class _ConstantPadNd(_PadNd):
     def __init__(self, padding, value):
         super().__init__(padding)
         self.value = value
+
+    def extra_repr(self):
+        return f"padding={self.padding}, value={self.value}"
+
 
 
 class ZeroPad1d(_PadNd):

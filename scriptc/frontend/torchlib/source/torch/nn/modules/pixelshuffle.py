@@ -11,6 +11,10 @@ class PixelShuffle(Module):
     def forward(self, input):
         return F.pixel_shuffle(input, self.upscale_factor)
 
+    def extra_repr(self):
+        return f"upscale_factor={self.upscale_factor}"
+
+
 
 class PixelUnshuffle(Module):
     def __init__(self, downscale_factor):
@@ -20,6 +24,10 @@ class PixelUnshuffle(Module):
     def forward(self, input):
         return F.pixel_unshuffle(input, self.downscale_factor)
 
+    def extra_repr(self):
+        return f"downscale_factor={self.downscale_factor}"
+
+
 
 class ChannelShuffle(Module):
     def __init__(self, groups):
@@ -28,3 +36,6 @@ class ChannelShuffle(Module):
 
     def forward(self, input):
         return F.channel_shuffle(input, self.groups)
+
+    def extra_repr(self):
+        return f"groups={self.groups}"

@@ -14,6 +14,10 @@ class _MaxPoolNd(Module):
         self.return_indices = return_indices
         self.ceil_mode = ceil_mode
 
+    def extra_repr(self):
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, dilation={self.dilation}, ceil_mode={self.ceil_mode}"
+
+
 
 class MaxPool1d(_MaxPoolNd):
     def forward(self, input):
@@ -43,8 +47,16 @@ class _AvgPoolNd(Module):
         self.count_include_pad = count_include_pad
         self.divisor_override = divisor_override
 
+    def extra_repr(self):
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
 
 class AvgPool1d(_AvgPoolNd):
+    def __init__(self, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+        kernel_size = _ntuple(1)(kernel_size)
+        super().__init__(kernel_size, kernel_size if stride is None else _ntuple(1)(stride), _ntuple(1)(padding), ceil_mode, count_include_pad)
+
     def forward(self, input):
         return F.avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
@@ -66,6 +78,10 @@ class _AdaptivePoolNd(Module):
         super().__init__()
         self.output_size = output_size
         self.return_indices = return_indices
+
+    def extra_repr(self):
+        return f"output_size={self.output_size}"
+
 
 
 class AdaptiveAvgPool1d(_AdaptivePoolNd):
@@ -106,6 +122,10 @@ class _LPPoolNd(Module):
         self.stride = stride
         self.ceil_mode = ceil_mode
 
+    def extra_repr(self):
+        return f"norm_type={self.norm_type}, kernel_size={self.kernel_size}, stride={self.stride}, ceil_mode={self.ceil_mode}"
+
+
 
 class LPPool1d(_LPPoolNd):
     def forward(self, input):
@@ -131,6 +151,10 @@ class _MaxUnpoolNd(Module):
         self.kernel_size = as_tuple(kernel_size)
         self.stride = as_tuple(stride if stride is not None else kernel_size)
         self.padding = as_tuple(padding)
+
+    def extra_repr(self):
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
 
 
 class MaxUnpool1d(_MaxUnpoolNd):

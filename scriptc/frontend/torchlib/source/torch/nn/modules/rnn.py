@@ -35,11 +35,11 @@ def _relu_step(given, states, w_hh, b_hh):
 
 
 class RNNBase(Module):
-    _gates = 1
-
-    def __init__(self, input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0, bidirectional=False,
+    def __init__(self, mode, input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0, bidirectional=False,
                  proj_size=0, device=None, dtype=None):
         super().__init__()
+        self.mode = mode
+        self._gates = {"LSTM": 4, "GRU": 3}.get(mode, 1)
         if proj_size < 0 or (proj_size and proj_size >= hidden_size):
             raise ValueError("proj_size has to be a positive integer smaller than hidden_size")
         if proj_size and self._gates != 4:
@@ -84,6 +84,15 @@ class RNNBase(Module):
     @property
     def _flat_weights(self):
         return [getattr(self, name) for name in self._flat_weights_names]
+
+    @property
+    def all_weights(self):
+        return self._per_layer_and_direction()
+
+    def _per_layer_and_direction(self):
+        weights = self._flat_weights
+        per = len(weights) // (self.num_layers * (2 if self.bidirectional else 1))
+        return [weights[i:i + per] for i in range(0, len(weights), per)]
 
     def _zeros(self, batch, count, dtype):
         """Initial states: h, and c for an LSTM."""
@@ -162,11 +171,24 @@ class RNNBase(Module):
         return PackedSequence(data, input.batch_sizes, input.sorted_indices, input.unsorted_indices), finals
 
     def extra_repr(self):
-        return f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}"
+        s = f"{self.input_size}, {self.hidden_size}"
+        if self.proj_size != 0:
+            s += f", proj_size={self.proj_size}"
+        if self.num_layers != 1:
+            s += f", num_layers={self.num_layers}"
+        if self.bias is not True:
+            s += f", bias={self.bias}"
+        if self.batch_first is not False:
+            s += f", batch_first={self.batch_first}"
+        if self.dropout != 0:
+            s += f", dropout={self.dropout}"
+        return s + (f", bidirectional={self.bidirectional}" if self.bidirectional is not False else "")
+
 
 
 class LSTM(RNNBase):
-    _gates = 4
+    def __init__(self, *args, **kwargs):
+        super().__init__("LSTM", *args, **kwargs)
 
     def forward(self, input, hx=None):
         if isinstance(input, PackedSequence):
@@ -188,7 +210,8 @@ class LSTM(RNNBase):
 
 
 class GRU(RNNBase):
-    _gates = 3
+    def __init__(self, *args, **kwargs):
+        super().__init__("GRU", *args, **kwargs)
 
     def forward(self, input, hx=None):
         if isinstance(input, PackedSequence):
@@ -203,8 +226,6 @@ class GRU(RNNBase):
 
 
 class RNN(RNNBase):
-    _gates = 1
-
     def __init__(self, *args, **kwargs):
         nonlinearity = kwargs.pop("nonlinearity", "tanh")
         if len(args) > 3:
@@ -212,7 +233,7 @@ class RNN(RNNBase):
             args = args[:3] + args[4:]
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
-        super().__init__(*args, **kwargs)
+        super().__init__(f"RNN_{nonlinearity.upper()}", *args, **kwargs)
         self.nonlinearity = nonlinearity
 
     def forward(self, input, hx=None):
@@ -228,15 +249,13 @@ class RNN(RNNBase):
         return output, h
 
 
-class _Cell(Module):
-    _gates = 1
-
-    def __init__(self, input_size, hidden_size, bias=True, device=None, dtype=None):
+class RNNCellBase(Module):
+    def __init__(self, input_size, hidden_size, bias, num_chunks, device=None, dtype=None):
         super().__init__()
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.bias = bias
-        rows = self._gates * hidden_size
+        rows = num_chunks * hidden_size
         self.weight_ih = Parameter(torch.empty((rows, input_size), dtype=dtype))
         self.weight_hh = Parameter(torch.empty((rows, hidden_size), dtype=dtype))
         if bias:
@@ -245,17 +264,29 @@ class _Cell(Module):
         else:
             self.register_parameter("bias_ih", None)
             self.register_parameter("bias_hh", None)
-        bound = 1.0 / math.sqrt(hidden_size) if hidden_size > 0 else 0
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        bound = 1.0 / math.sqrt(self.hidden_size) if self.hidden_size > 0 else 0
         for parameter in self.parameters():
             init.uniform_(parameter, -bound, bound)
 
     def _zeros(self, input):
         return torch.zeros(*input.shape[:-1], self.hidden_size, dtype=input.dtype)
 
+    def extra_repr(self):
+        s = f"{self.input_size}, {self.hidden_size}"
+        if self.bias is not True:
+            s += f", bias={self.bias}"
+        if getattr(self, "nonlinearity", "tanh") != "tanh":
+            s += f", nonlinearity={self.nonlinearity}"
+        return s
 
-class RNNCell(_Cell):
+
+
+class RNNCell(RNNCellBase):
     def __init__(self, input_size, hidden_size, bias=True, nonlinearity="tanh", device=None, dtype=None):
-        super().__init__(input_size, hidden_size, bias, device, dtype)
+        super().__init__(input_size, hidden_size, bias, 1, device, dtype)
         self.nonlinearity = nonlinearity
 
     def forward(self, input, hx=None):
@@ -264,8 +295,9 @@ class RNNCell(_Cell):
         return total.tanh() if self.nonlinearity == "tanh" else F.relu(total)
 
 
-class LSTMCell(_Cell):
-    _gates = 4
+class LSTMCell(RNNCellBase):
+    def __init__(self, input_size, hidden_size, bias=True, device=None, dtype=None):
+        super().__init__(input_size, hidden_size, bias, 4, device, dtype)
 
     def forward(self, input, hx=None):
         if hx is None:
@@ -278,8 +310,9 @@ class LSTMCell(_Cell):
         return o.sigmoid() * c.tanh(), c
 
 
-class GRUCell(_Cell):
-    _gates = 3
+class GRUCell(RNNCellBase):
+    def __init__(self, input_size, hidden_size, bias=True, device=None, dtype=None):
+        super().__init__(input_size, hidden_size, bias, 3, device, dtype)
 
     def forward(self, input, hx=None):
         h = self._zeros(input) if hx is None else hx
