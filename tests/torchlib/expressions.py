@@ -312,6 +312,10 @@ MODULES: dict[str, dict[str, str]] = {
         "nn.GRU(6, 4, 2, True, True, 0.0, True)": "self.part(s)",
         "nn.GRU(6, 2, batch_first=True)": "self.part(s, s.new_ones(1, 3, 2))",
         "nn.GRU(6, 2, bias=False)": "self.part(s[0])",
+        "nn.GRU(6, 3, batch_first=True, bidirectional=True)":
+            "self.part(nn.utils.rnn.pack_padded_sequence(s, torch.tensor([5, 2, 3]), True, enforce_sorted=False))[0].data",
+        "nn.LSTM(6, 3, 2)":
+            "nn.utils.rnn.pad_packed_sequence(self.part(nn.utils.rnn.pack_padded_sequence(s, torch.tensor([3, 3, 2, 1, 1])))[0])[0]",
         "nn.RNNCell(4, 3)": "self.part(x)",
         "nn.RNNCell(4, 4, bias=False, nonlinearity='relu')": "self.part(x, y)",
         "nn.LSTMCell(4, 4)": "self.part(x, (y, y))",
@@ -440,6 +444,10 @@ MODULES: dict[str, dict[str, str]] = {
         "nn.FeatureAlphaDropout()": "self.part(z)",
         "nn.RReLU()": "self.part(x) if not self.training else x",
         "nn.RReLU(0.1, 0.2)": "self.part(x) if not self.training else x",
+    },
+    "normalised weights": {
+        "nn.utils.weight_norm(nn.Linear(4, 3))": "self.part(x)", "nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 2, 3))": "self.part(z)",
+        "nn.utils.parametrizations.spectral_norm(nn.Linear(4, 3))": "self.part(x)", "nn.utils.spectral_norm(nn.Linear(6, 5))": "self.part(s)",
     },
     "containers": {
         "nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2))": "(self.part(x), self.part[0](x), self.part[-1].weight, len(self.part))",
