@@ -1,11 +1,13 @@
 """Samples of torch's operator database as programs: tensors become inputs, everything else is written as literals."""
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch.testing._internal.common_methods_invocations import op_db
 
@@ -143,7 +145,10 @@ def cases(info: Any, dtypes: Sequence[str], limit: int | None = None, form: str 
         if DTYPES[dtype] not in info.supported_dtypes("cpu"):
             continue
         torch.manual_seed(0)
-        samples = list(info.sample_inputs("cpu", DTYPES[dtype], requires_grad=False))
+        np.random.seed(0)
+        random.seed(0)
+        # The function itself: `info.sample_inputs` would record the stack and seed every device for each sample.
+        samples = list(info.sample_inputs_func(info, "cpu", DTYPES[dtype], False))
         if limit is not None and len(samples) > limit:
             samples = [samples[i * len(samples) // limit] for i in range(limit)]
         for sample in samples:

@@ -1,10 +1,11 @@
 """Decompositions of matrices, and what is solved with them; leading dimensions are batches."""
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from scriptc.ir.dims import Dim
-from scriptc.ir.ops.elementwise import masked_fill, reciprocal
+from scriptc.ir.ops.elementwise import eq, masked_fill, reciprocal
 from scriptc.ir.ops.linalg import matmul
 from scriptc.ir.registry import OpError, Tensor, broadcast, floating, op, same_dtype, shape_text
 from scriptc.ir.types import Shape, TensorType, int32
@@ -214,9 +215,11 @@ def _(g: Any, y: Any, x: Any, *, upper: bool) -> Any:
     gw, gv = g
     w, v = y
     one = identity_like(v)
-    gaps = masked_fill(w.unsqueeze(-2) - w.unsqueeze(-1), one > 0.5, 1.0)
-    inner = matmul(t(v), gv) * (1.0 - one) / gaps + one * gw.unsqueeze(-2)
-    return matmul(matmul(v, inner), t(v))
+    gaps = w.unsqueeze(-2) - w.unsqueeze(-1)
+    # Equal values give no share, so that the gradient of the values alone stays finite.
+    inner = matmul(t(v), gv) / masked_fill(gaps, eq(gaps, 0.0), math.inf) + one * gw.unsqueeze(-2)
+    whole = matmul(matmul(v, inner), t(v))
+    return (whole + t(whole)) * 0.5   # as torch has it: the gradient of a symmetric matrix
 
 
 @svd.gradient
@@ -230,8 +233,8 @@ def _(g: Any, y: Any, x: Any, *, full_matrices: bool) -> Any:
     v, gv = t(vt), t(gvt)
     square_sizes = s.unsqueeze(-1) * identity_like(matmul(t(u), u))
     one = identity_like(square_sizes)
-    gaps = masked_fill((s * s).unsqueeze(-2) - (s * s).unsqueeze(-1), one > 0.5, 1.0)
-    spread = (1.0 - one) / gaps
+    gaps = (s * s).unsqueeze(-2) - (s * s).unsqueeze(-1)
+    spread = reciprocal(masked_fill(gaps, eq(gaps, 0.0), math.inf))
     utgu, vtgv = matmul(t(u), gu), matmul(t(v), gv)
     inner = (spread * (utgu - t(utgu))) * s.unsqueeze(-2) + s.unsqueeze(-1) * (spread * (vtgv - t(vtgv))) + one * gs.unsqueeze(-2)
     result = matmul(matmul(u, inner), vt)
