@@ -17,6 +17,8 @@ from scriptc.location import Source, Span
 
 LIBRARY = Path(__file__).parent / "torchlib" / "source"
 
+_LIBRARY_TREES: dict[Path, tuple[Source, Any]] = {}    # our own files do not change while a process runs, and nothing writes to a tree
+
 
 class Promise:
     """A name imported but not yet needed."""
@@ -124,9 +126,10 @@ class Importer:
 
     def tree(self, path: Path) -> tuple[Source, Any]:
         """A file's source and AST, parsed once."""
-        if path not in self._trees:
-            self._trees[path] = self.parse(path, self.stored_name(path))
-        return self._trees[path]
+        trees = _LIBRARY_TREES if LIBRARY in path.parents else self._trees
+        if path not in trees:
+            trees[path] = self.parse(path, self.stored_name(path))
+        return trees[path]
 
     def stored_name(self, path: Path) -> str:
         """The file's name in an archive, the same wherever the file lies."""
