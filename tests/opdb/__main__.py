@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import tempfile
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -58,12 +59,35 @@ def main() -> None:
         for report in pool.map(one, range(count), *arguments):
             reports.append(report)
             show(report, given.verbose)
+    summarise(reports)
+
+
+def summarise(reports: list[Report]) -> None:
+    """The totals, and what was left out and why."""
+    print("\nleft out, in entries that were tried no further:")
+    for reason, count in Counter(reason for r in reports if not r.tried for reason in r.reasons).most_common():
+        print(f"{count:6} {reason}")
+    print("\nleft out, in samples and gradients of the others:")
+    for reason, count in kinds(reports).most_common():
+        print(f"{count:6} {reason}")
     tried, passed = sum(r.tried for r in reports), sum(r.passed for r in reports)
     gradients, right = sum(r.gradients for r in reports), sum(r.gradients_passed for r in reports)
-    statuses = Counter(r.status for r in reports)
-    print(f"{len(reports)} entries: " + ", ".join(f"{n} {s}" for s, n in statuses.most_common()))
     covered = sum(r.passed > 0 for r in reports)
+    print(f"\n{len(reports)} entries: " + ", ".join(f"{n} {s}" for s, n in Counter(r.status for r in reports).most_common()))
     print(f"{covered} of {len(reports)} entries covered; samples {passed}/{tried}; gradients {right}/{gradients}")
+
+
+def kinds(reports: list[Report]) -> Counter[str]:
+    """Reasons and refusals without the shapes they name."""
+    found: Counter[str] = Counter()
+    for report in reports:
+        if not report.tried:
+            continue
+        for reason, count in report.reasons.items():
+            found[re.sub(r" \(.*?\): ", ": ", reason)] += count
+        for finding in report.findings:
+            found[f"{report.name}: {finding.status}: {finding.detail[:70]}"] += 1
+    return found
 
 
 if __name__ == "__main__":

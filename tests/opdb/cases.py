@@ -30,14 +30,19 @@ RANDOM = ("bernoulli", "cauchy", "exponential", "geometric", "log_normal", "mult
           "nn.functional.fractional_max_pool2d", "nn.functional.fractional_max_pool3d", "nn.functional.rrelu",
           "nn.functional.scaled_dot_product_attention", "nn.functional.multi_head_attention_forward")
 
+# The database gives these the table first and the places second.
+SWAPPED = ("nn.functional.embedding_bag",)
+
 # Operators that pick elements and leave open which of equal ones.
 ORDERED = ("topk", "sort", "argsort", "kthvalue", "median", "nanmedian", "mode", "msort")
 
 # Vectors that are determined up to their sign (and completed to a basis as LAPACK likes): their sizes are compared.
 UNSIGNED = ("svd", "linalg.svd", "linalg.eigh", "qr", "linalg.qr")
 
-# torch gives gradients to a triangle that it does not read, and through truth values written in place.
-OPEN_GRADIENTS = ("cholesky_inverse", "cholesky_solve", "linalg.pinv.hermitian", "logical_and", "logical_not", "logical_or", "logical_xor")
+# torch gives gradients to a triangle that it does not read, through truth values written in place, and to elements of x that
+# as_strided_scatter replaces instead of those it keeps.
+OPEN_GRADIENTS = ("as_strided_scatter", "cholesky_inverse", "cholesky_solve", "linalg.pinv.hermitian", "logical_and", "logical_not",
+                  "logical_or", "logical_xor")
 
 # torch computes these in single precision where the reference uses double.
 COARSE = {"matrix_exp": 100.0, "polygamma": 10.0}
@@ -125,6 +130,8 @@ def expression(name: str, sample: Any, form: str) -> tuple[str, list[torch.Tenso
         return f"{first}[{rest[0]}]", tensors
     if name in PROPERTIES:
         return f"{first}.{name}", tensors
+    if name in SWAPPED:
+        first, rest[0] = rest[0], first
     rest += [f"{key}={literal(value, tensors)}" for key, value in sample.kwargs.items()]
     if form == "inplace":
         return f"{first}.clone().{name}_({', '.join(rest)})", tensors
@@ -139,6 +146,8 @@ def cases(info: Any, dtypes: Sequence[str], limit: int | None = None, form: str 
     tensor_method = hasattr(torch.Tensor, name)
     if form == "function" and (name in METHODS or (public(name) is None and tensor_method)):
         form = "method"
+    elif form == "function" and public(name) is None and hasattr(torch.Tensor, f"{name}_"):
+        form = "inplace"
     elif form != "function" and not callable(getattr(torch.Tensor, name if form == "method" else f"{name}_", None)):
         return
     for dtype in dtypes:

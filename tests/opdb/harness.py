@@ -104,6 +104,8 @@ def spec_of(tensor: torch.Tensor, varying: bool) -> str:
 
 
 def to_numpy(tensor: torch.Tensor) -> np.ndarray:
+    if tensor.layout is not torch.strided:
+        tensor = tensor.to_dense()   # the gradient of a sparse embedding
     if tensor.dtype is torch.bfloat16:
         import ml_dtypes
 
@@ -273,7 +275,7 @@ def examine(session: Session, index: int, case: Case, report: Report) -> None:
     report.passed += 1
     if case.dtype == "float64" and report.name not in UNINITIALISED + RANDOM and same_signs \
             and report.full_name not in OPEN_GRADIENTS:
-        compare_gradients(session, index, case, function, report)
+        compare_gradients(session, index, case, function, state, report)
 
 
 def flattened(value: Any) -> list[Any]:
@@ -281,7 +283,7 @@ def flattened(value: Any) -> list[Any]:
     return [leaf for item in value for leaf in flattened(item)] if isinstance(value, tuple | list) else [value]
 
 
-def compare_gradients(session: Session, index: int, case: Case, function: Function, report: Report) -> None:
+def compare_gradients(session: Session, index: int, case: Case, function: Function, state: dict[str, np.ndarray], report: Report) -> None:
     """The gradients of random cotangents are torch.autograd's."""
     leaves = [t.clone().requires_grad_(t.is_floating_point()) for t in case.tensors]
     wrt = [i for i, t in enumerate(leaves) if t.requires_grad]
@@ -297,10 +299,7 @@ def compare_gradients(session: Session, index: int, case: Case, function: Functi
     report.gradients += 1
     try:
         gradient = differentiate(function, wrt_inputs=wrt)
-        forward = run_function(gradient.forward, arrays, {}) if not function.state else None
-        if forward is None:
-            report.gradients -= 1
-            return
+        forward = run_function(gradient.forward, arrays, state)
         generator = np.random.default_rng(7)
         cotangents = {i: generator.standard_normal(tuple(wanted[i].shape)).astype(to_numpy(wanted[i]).dtype) for i in indices}
         try:
@@ -316,7 +315,7 @@ def compare_gradients(session: Session, index: int, case: Case, function: Functi
             report.reasons["its vectors have other signs"] += 1
             return
         seeds = [cotangents.get(i, np.zeros_like(forward.results[i])) for i in gradient.result_indices]
-        found = run_function(gradient.backward, [*seeds, *forward.results[len(function.results):]], {}).results
+        found = run_function(gradient.backward, [*seeds, *forward.results[len(function.results):]], state).results
     except CompileError as error:
         report.gradients -= 1
         report.reasons[f"no gradient: {error.diagnostics[0].message}"] += 1

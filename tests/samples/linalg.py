@@ -45,8 +45,8 @@ def samples() -> list[Sample]:
         add("einsum", tuple(normal(*s) for s in shapes), {"equation": equation}, by_name("einsum", equation), True)
     for equation in ("ii->i", "ii"):
         add("einsum", (normal(3, 3),), {"equation": equation}, by_name("einsum", equation))
-    for p in (1.0, 2.0, 3.0, float("inf")):
-        add("cdist", (normal(2, 3, 4), normal(5, 4)), {"p": p}, by_name("cdist", p=p), p < 4)
+    for p in (0.5, 1.0, 2.0, 3.0, float("inf")):
+        add("cdist", (normal(2, 3, 4), normal(5, 4)), {"p": p}, by_name("cdist", p=p), True)
     add("cdist", (normal(2, 3), np.concatenate([normal(2, 3)[:1], normal(1, 3)])), {}, by_name("cdist"), True, differences=False)
     return found
 

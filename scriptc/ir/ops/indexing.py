@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from scriptc.ir.dims import Dim
+from scriptc.ir.ops.elementwise import eq
 from scriptc.ir.ops.views import position_in, replaced, zero_for, zeros_for
 from scriptc.ir.registry import (
     Elementwise,
@@ -216,6 +217,11 @@ def _(g: Any, y: Any, x: Any, index: Any, *, dim: int) -> Any:
 def _(g: Any, y: Any, x: Any, index: Any, source: Any, *, dim: int, reduce: str) -> Any:
     if reduce == "add":
         return g, None, (gather(g, index, dim=dim) if isinstance(getattr(source, "type", None), TensorType) else None)
+    if reduce in ("amax", "amin") and isinstance(getattr(source, "type", None), TensorType):
+        # Equal extremes share the gradient evenly, x's own element among them.
+        own, theirs = eq(x, y).cast(x.dtype), eq(source, gather(y, index, dim=dim)).cast(x.dtype)
+        share = g / scatter(own, index, theirs, dim=dim, reduce="add")
+        return own * share, None, theirs * gather(share, index, dim=dim)
     if reduce != "none":
         raise ValueError(f"reduce is {reduce!r}")
     kept = scatter(g, index, 0.0, dim=dim, reduce="none")

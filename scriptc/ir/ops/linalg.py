@@ -167,6 +167,12 @@ def _(g: Any, y: Any, a: Any, b: Any, *, p: float) -> Any:
         # d y / d difference = sign(difference) * (|difference| / y) ** (p - 1), and 0 where the points are the same.
         apart = masked_fill(y, eq(y, 0.0), 1.0).unsqueeze(-1)
         spread = g.unsqueeze(-1) * sign(difference) * (abs_(difference) / apart) ** (p - 1.0)
+    elif p == math.inf:
+        spread = g.unsqueeze(-1) * sign(difference) * eq(abs_(difference), y.unsqueeze(-1)).cast(a.dtype)
+    elif p == 0.0:
+        spread = g.unsqueeze(-1) * difference * 0.0
     else:
-        raise ValueError(f"p is {p}")
+        # Below 1 the powers of 0 are infinite: such coordinates get 0, as in torch.
+        powers = masked_fill(abs_(difference) ** (p - 1.0), eq(difference, 0.0), 0.0)
+        spread = g.unsqueeze(-1) * sign(difference) * powers * (masked_fill(y, eq(y, 0.0), 1.0) ** (1.0 - p)).unsqueeze(-1)
     return spread.sum(-2), -spread.sum(-3)

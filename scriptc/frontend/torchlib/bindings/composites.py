@@ -20,6 +20,7 @@ _METHODS = {
     "torch._composites.statistics":
         "aminmax msort kthvalue nanmedian mode cummax cummin logcumsumexp nanmean quantile nanquantile cov corrcoef "
         "diff histc unique unique_consecutive histogram",
+    "torch._composites.drawing": "exponential_ log_normal_ cauchy_ geometric_ new_empty_strided",
     "torch.linalg": "cholesky cholesky_inverse cholesky_solve det logdet matrix_exp matrix_power slogdet triangular_solve",
 }
 # Where the method's name is not the function's.

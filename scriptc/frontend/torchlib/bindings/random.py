@@ -251,8 +251,15 @@ def exponential_(ev: Evaluator, input: Any, lambd: Any = 1.0, *, generator: Any 
     return input
 
 
+def is_plain(value: Any) -> bool:
+    """True for a number that is known."""
+    return isinstance(value, int | float)
+
+
 @tensor_method("normal_")
 def normal_(ev: Evaluator, input: Any, mean: Any = 0.0, std: Any = 1.0, *, generator: Any = None) -> TensorValue:
+    if not (is_plain(mean) and is_plain(std)):
+        ev.error("E0211", what="normal_() with a mean or a deviation that is only known at run time", hint="scale and shift torch.randn_like instead")
     kind = _numpy_float(storage.dtype(input))
 
     def draw(g: TorchGenerator, n: int) -> np.ndarray:
@@ -275,10 +282,12 @@ def random_(ev: Evaluator, input: Any, low: Any = 0, high: Any = None) -> Tensor
 
 @torch_function("normal")
 def normal(ev: Evaluator, mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, dtype: Any = None, device: Any = None,
-           generator: Any = None) -> TensorValue:
+           generator: Any = None, layout: Any = None, pin_memory: Any = False, requires_grad: Any = False) -> TensorValue:
     if size is None:
         base = mean if isinstance(mean, TensorValue) else std
-        noise = randn(ev, shape_sizes(ev, base))
+        if isinstance(mean, TensorValue) and isinstance(std, TensorValue) and storage.shape_of(ev, mean) != storage.shape_of(ev, std):
+            base = ev.op("add", mean, std)
+        noise = randn(ev, shape_sizes(ev, base), dtype=storage.dtype(base))
         return ev.op("add", ev.op("mul", noise, std), mean)
     made = randn(ev, size, dtype=dtype)
     return ev.op("add", ev.op("mul", made, float(std)), float(mean))

@@ -18,6 +18,7 @@ from torch._composites.arrangement import (
     unsqueeze_copy, t_copy, transpose_copy, unbind_copy, unfold_copy, split_with_sizes_copy, view_copy, diagonal_scatter,
     select_scatter, slice_scatter, as_strided_copy, as_strided_scatter, logspace,
 )
+from torch._composites.drawing import empty_permuted, empty_strided, randint_like
 from torch._composites.selection import (
     take_along_dim, masked_scatter, argwhere, put, nonzero_static, searchsorted, unravel_index, scatter_reduce, index_reduce,
 )

@@ -47,5 +47,5 @@ def alpha_dropout(input, p=0.5, training=False, inplace=False):
 
 
 def feature_alpha_dropout(input, p=0.5, training=False, inplace=False):
-    shape = [input.shape[0], input.shape[1]] + [1] * (input.dim() - 2)
+    shape = list(input.shape[:2]) + [1] * (input.dim() - 2)
     return _alpha_dropout(input, p, training, inplace, shape)
