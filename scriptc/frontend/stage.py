@@ -117,6 +117,8 @@ def _compile(ev: Evaluator, path: Path, entry: str | None, inputs: list[InputSpe
             if found is MISSING:
                 raise CompileError(diagnostic("E0233", name=name))
             exported[name] = found
+    if model is not None and any("_given" in module.slots for _, module in walk_modules(model)):
+        first_call(ev, model, exported, inputs, frame)
     if train:
         set_training(ev, model, True)     # before the state is taken: it may say which parameters are trained
     state = State(ev, model)
@@ -319,7 +321,7 @@ def fixed_structure(value: Any) -> Structure:
     return Fixed(value)
 
 
-def stage_method(ev: Evaluator, state: State, name: str, callee: Any, method: Any, specs: list[InputSpec],
+def stage_method(ev: Evaluator, state: State | None, name: str, callee: Any, method: Any, specs: list[InputSpec],
                  frame: Frame) -> graph.Function:
     """Walk one method with dynamic arguments; everything it changes is undone when it has been recorded."""
     definition = definition_of(ev, method)
@@ -339,7 +341,7 @@ def stage_method(ev: Evaluator, state: State, name: str, callee: Any, method: An
         result = call(ev, callee, arguments, keywords)
         results, structure = flatten_result(ev, result, name)
         structure = with_effects(ev, inputs, parameters, [*arguments, *keywords.values()], results, structure)
-        updates = changed_state(ev, state)
+        updates = changed_state(ev, state) if state is not None else {}
         input_updates = {i: s.slots["content"] for i, s in inputs.storages.items() if s.slots["content"] is not inputs.values[i]}
         updates = {k: as_value(ev, v) for k, v in updates.items()}
         input_updates = {k: as_value(ev, v) for k, v in input_updates.items()}
@@ -355,6 +357,17 @@ def stage_method(ev: Evaluator, state: State, name: str, callee: Any, method: An
     place = Location(Span(source, definition.node.start, definition.node.end)) if definition is not None else Location()
     return graph.Function(name, tuple(parameters), tuple(inputs.values), dict(ev.state_values), ev.builder.take(), tuple(results),
                           structure, updates, input_updates, place)
+
+
+def first_call(ev: Evaluator, model: Instance, exported: Mapping[str, Any], inputs: list[InputSpec], frame: Frame) -> None:
+    """Stage each method once and throw the recording away: lazy modules take their sizes from the call, and keep them.
+
+    In evaluation mode: what this call writes into buffers that it has itself brought about could not be undone.
+    """
+    set_training(ev, model, False)
+    for name, method in exported.items():
+        stage_method(ev, None, name, model if name == "forward" else method, method, inputs, frame)
+    ev.constants.clear()
 
 
 def with_effects(ev: Evaluator, inputs: Inputs, parameters: list[Parameter], values: list[Any], results: list[Value],

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scriptc.errors import CompileError
 from scriptc.frontend.stage import compile_source
 from tests.torchlib.expressions import MODULES
 
@@ -71,3 +72,37 @@ def test_functions_of_init(tmp_path: Path) -> None:
 def test_other_draws(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     assert_same_numbers(list(OTHERS), tmp_path)
+
+
+LAZY = """
+import torch
+import torch.nn as nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.LazyConv2d(4, 3, padding=1), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.LazyLinear(5))
+
+    def forward(self, x):
+        return self.body(x)
+"""
+
+
+def test_lazy_modules_take_their_sizes_from_the_call_that_is_compiled(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    (tmp_path / "model.py").write_text(LAZY)
+    compiled = compile_source(tmp_path / "model.py", entry="Net()", inputs=["float32[2,3,4,4]"], seed=5)
+    names: dict[str, object] = {}
+    exec(LAZY, names)
+    torch.manual_seed(5)
+    net = names["Net"]()  # type: ignore[operator]
+    net.eval()(torch.zeros(2, 3, 4, 4))
+    for name, tensor in net.state_dict().items():
+        np.testing.assert_allclose(compiled.tensors[name], tensor.numpy(), rtol=1e-6, err_msg=name)
+
+
+def test_a_lazy_module_needs_a_size_that_is_known(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(LAZY)
+    with pytest.raises(CompileError, match="lazy module's input size"):
+        compile_source(tmp_path / "model.py", entry="Net()", inputs=["float32[2,C,4,4]"])

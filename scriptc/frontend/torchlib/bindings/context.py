@@ -14,7 +14,7 @@ from scriptc.frontend.pylib.builtin_classes import CONSTRUCTORS, builtin_class
 from scriptc.frontend.storage import TensorValue, tensor_of
 from scriptc.frontend.torchlib.bindings.creation import sizes, tensor_from
 from scriptc.frontend.torchlib.bindings.register import TORCH, torch_function
-from scriptc.frontend.values import Builtin, Class, Dynamic, Function, PyDict, PyList
+from scriptc.frontend.values import WORLD, Builtin, Class, Dynamic, Function, PyDict, PyList
 from scriptc.ir.types import DTYPES
 
 
@@ -194,6 +194,20 @@ def buffer(ev: Evaluator, data: Any = None, *, persistent: Any = True) -> Tensor
     made.slots[("attribute", "is_buffer")] = True
     made.slots[("attribute", "persistent")] = persistent
     return made
+
+
+@torch_function("permanently", module="__stage__")
+def permanently(ev: Evaluator, function: Any, *arguments: Any) -> Any:
+    """Call a function as construction does, also while a method is being recorded: what it changes stays."""
+    if any(isinstance(a, Dynamic) for a in arguments):
+        ev.error("E0211", what="a lazy module's input size that is only known at run time", hint="give the size with --input, as a number")
+    journals, WORLD.journals = WORLD.journals, []
+    recording, ev.recording = ev.recording, False
+    try:
+        return call(ev, function, list(arguments), {})
+    finally:
+        WORLD.journals = journals
+        ev.recording = recording
 
 
 @torch_function("typename")

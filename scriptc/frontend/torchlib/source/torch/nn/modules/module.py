@@ -307,11 +307,14 @@ class Module:
 
     def _cast(self, dtype):
         for module in self.modules():
-            for registry in (module._parameters, module._buffers):
-                for name, value in registry.items():
-                    if value is not None and value.is_floating_point():
-                        value.data = value.data.to(dtype)
+            module._cast_own(dtype)
         return self
+
+    def _cast_own(self, dtype):
+        for registry in (self._parameters, self._buffers):
+            for value in registry.values():
+                if value is not None and value.is_floating_point():
+                    value.data = value.data.to(dtype)
 
     def to(self, *args, **kwargs):
         dtype = kwargs.get("dtype")
