@@ -181,13 +181,23 @@ def tensor_operator(ev: Evaluator, name: str, left: Any, right: Any) -> Any:
 def dynamic_binary(ev: Evaluator, kind: str, scalar: str, left: Any, right: Any) -> Any:
     if isinstance(left, PyList) or isinstance(right, PyList) or is_dynamic_list(left) or is_dynamic_list(right):
         return container_binary(ev, kind, left, right)
-    if kind == "Mult" and isinstance(left, tuple | str) | isinstance(right, tuple | str):
+    if kind == "Mult" and is_string(left) != is_string(right):
+        from scriptc.frontend.pylib import strings
+
+        return strings.repeat(ev, left, right)
+    if kind == "Mod" and isinstance(left, str):
+        from scriptc.frontend.pylib.formatting import percent_format
+
+        return percent_format(ev, left, right)
+    if kind == "Mult" and isinstance(left, tuple) | isinstance(right, tuple):
         ev.error("E0211", what="a sequence repeated a number of times that is only known at run time")
     left, right = some(ev, left), some(ev, right)
     if kind == "Add" and is_string(left) and is_string(right):
         return ev.op("scalar_format", left, right, pattern="{}{}")
     if not scalar or not (is_number(left) and is_number(right)):
         return unsupported(ev, kind, left, right)
+    if kind == "Pow" and isinstance(right, int) and right < 0:
+        right = float(right)   # int ** negative int is the float power
     return ev.op(scalar, left, right)
 
 
@@ -355,7 +365,7 @@ def fold_compare(kind: str, left: Any, right: Any) -> bool | None:
 
 
 def sequence_compare(ev: Evaluator, kind: str, left: Any, right: Any) -> Any:
-    from scriptc.frontend.evaluator.joins import both
+    from scriptc.frontend.evaluator.joins import both, branch
 
     if isinstance(left, PyList) != isinstance(right, PyList):
         if kind in ("Eq", "NotEq"):
@@ -374,10 +384,14 @@ def sequence_compare(ev: Evaluator, kind: str, left: Any, right: Any) -> Any:
                 break
             result = both(ev, result, equal)
         return result if kind == "Eq" else unary(ev, "Not", result)
-    for x, y in zip(a, b, strict=False):
-        if x is not y and truthy(ev, compare(ev, "NotEq", x, y)):
-            return compare(ev, kind, x, y)
-    return COMPARE[kind][0](len(a), len(b))
+    # From the end: the first elements that differ decide.
+    outcome: Any = COMPARE[kind][0](len(a), len(b))
+    for x, y in reversed(list(zip(a, b, strict=False))):
+        equal = True if x is y else truthy(ev, compare(ev, "Eq", x, y))
+        if equal is not True:
+            outcome = compare(ev, kind, x, y) if equal is False else \
+                branch(ev, equal, lambda rest=outcome: rest, lambda x=x, y=y: compare(ev, kind, x, y))  # type: ignore[misc]
+    return outcome
 
 
 def dict_equal(ev: Evaluator, left: PyDict, right: PyDict) -> bool:
@@ -425,7 +439,11 @@ def contains(ev: Evaluator, container: Any, item: Any) -> Any:
                 found = either(ev, found, compare(ev, "Eq", key, item))
             return found
         return hashable(ev, item) in container.content
-    if isinstance(container, str):
+    if is_string(container):
+        if isinstance(container, Dynamic) or isinstance(item, Dynamic):
+            from scriptc.frontend.pylib import strings
+
+            return strings.contains(ev, container, item)
         if not isinstance(item, str):
             ev.throw("TypeError", f"'in <string>' requires string as left operand, not {type_name(item)}")
         return item in container

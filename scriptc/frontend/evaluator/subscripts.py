@@ -23,7 +23,7 @@ from scriptc.frontend.values import (
     Unavailable,
 )
 from scriptc.ir import dims
-from scriptc.ir.types import BOOL, BOOL_CATEGORY, IntType, uint8
+from scriptc.ir.types import BOOL, BOOL_CATEGORY, STR, IntType, uint8
 
 
 def get_item(ev: Evaluator, value: Any, index: Any) -> Any:
@@ -44,6 +44,10 @@ def get_item(ev: Evaluator, value: Any, index: Any) -> Any:
         return sequence_item(ev, value, index)
     if isinstance(value, Class | TypeForm | Builtin | Unavailable):
         return class_item(ev, value, index)
+    if isinstance(value, Dynamic) and value.type == STR:
+        from scriptc.frontend.pylib import strings
+
+        return strings.item(ev, value, index)
     if isinstance(value, Dynamic):
         return ev.error("E0211", what=f"a subscript of {value.type}")
     return ev.throw("TypeError", f"'{type_name(value)}' object is not subscriptable")
@@ -93,6 +97,10 @@ def sequence_item(ev: Evaluator, value: Any, index: Any) -> Any:
     if isinstance(index, slice):
         parts = [index.start, index.stop, index.step]
         if any(isinstance(p, Dynamic) for p in parts):
+            if isinstance(value, str):
+                from scriptc.frontend.pylib import strings
+
+                return strings.item(ev, value, index)
             return dynamic_slice(ev, value, index)
         try:
             picked = items[index]
@@ -102,6 +110,10 @@ def sequence_item(ev: Evaluator, value: Any, index: Any) -> Any:
             return PyList(picked)
         return Size(picked) if isinstance(value, Size) else picked
     if isinstance(index, Dynamic):
+        if isinstance(value, str):
+            from scriptc.frontend.pylib import strings
+
+            return strings.item(ev, value, index)
         return dynamic_index(ev, value, index)
     if not isinstance(index, int):
         return ev.throw("TypeError", f"{type_name(value)} indices must be integers or slices, not {type_name(index)}")

@@ -25,7 +25,7 @@ from scriptc.frontend.evaluator.operators import (
     type_name,
     used,
 )
-from scriptc.frontend.pylib import lists
+from scriptc.frontend.pylib import lists, strings
 from scriptc.frontend.pylib.iteration import Counted, DynamicRange, Zipped, items_of, iterate
 from scriptc.frontend.pylib.types import class_method, static_method
 from scriptc.frontend.storage import TensorValue, shape_of
@@ -43,7 +43,7 @@ from scriptc.frontend.values import (
     TypeForm,
     Unavailable,
 )
-from scriptc.ir.types import IntType, ListType, OptionalType
+from scriptc.ir.types import BOOL, STR, IntType, ListType, OptionalType
 
 BUILTINS: dict[str, Any] = {"NotImplemented": NotImplemented, "Ellipsis": Ellipsis, "__debug__": True}
 
@@ -97,6 +97,10 @@ def length(ev: Evaluator, value: Any) -> Any:
         return ev.size(shape[0] if shape else None, value, 0)
     if isinstance(value, Dynamic) and isinstance(value.type, ListType):
         return ev.op("list_length", value)
+    if isinstance(value, Dynamic) and value.type == STR:
+        return strings.length(ev, value)
+    if isinstance(value, DynamicRange):
+        return value.counted(ev).length(ev)
     if isinstance(value, Class) and value.native == "enum":
         return len(items_of(ev, value))
     return ev.throw("TypeError", f"object of type '{type_name(value)}' has no len()")
@@ -256,7 +260,21 @@ def divmod_(ev: Evaluator, a: Any, b: Any) -> tuple[Any, Any]:
 
 @builtin("pow")
 def pow_(ev: Evaluator, base: Any, exponent: Any, mod: Any = None) -> Any:
-    return binary(ev, "Pow", base, exponent) if mod is None else pow(base, exponent, mod)
+    if mod is None:
+        return binary(ev, "Pow", base, exponent)
+    values = [native(some(ev, used(ev, v))) for v in (base, exponent, mod)]
+    if not all(is_integer(v) for v in values):
+        ev.throw("TypeError", "pow() 3rd argument not allowed unless all arguments are integers")
+    if any(isinstance(v, Dynamic) for v in values):
+        return ev.op("scalar_math", *values, function="powmod")
+    try:
+        return pow(*values)
+    except ValueError as error:
+        return ev.throw("ValueError", str(error))
+
+
+def is_integer(value: Any) -> bool:
+    return isinstance(value.type, IntType) or value.type == BOOL if isinstance(value, Dynamic) else isinstance(value, int)
 
 
 @builtin("all")
@@ -469,29 +487,20 @@ def hash_(ev: Evaluator, value: Any) -> int:
     return hash(value) if isinstance(value, int | float | tuple) else id_(ev, value)
 
 
-@builtin("ord")
-def ord_(ev: Evaluator, value: str) -> int:
-    return ord(value)
+def _text_function(name: str, host: Callable[[Any], Any]) -> None:
+    def call(ev: Evaluator, value: Any) -> Any:
+        value = native(some(ev, used(ev, value)))
+        if isinstance(value, Dynamic):
+            return strings.text(ev, name, value)
+        try:
+            return host(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            return ev.throw(type(error).__name__, str(error))
+    BUILTINS[name] = host_function(name, call)
 
 
-@builtin("chr")
-def chr_(ev: Evaluator, value: int) -> str:
-    return chr(value)
-
-
-@builtin("hex")
-def hex_(ev: Evaluator, value: int) -> str:
-    return hex(value)
-
-
-@builtin("oct")
-def oct_(ev: Evaluator, value: int) -> str:
-    return oct(value)
-
-
-@builtin("bin")
-def bin_(ev: Evaluator, value: int) -> str:
-    return bin(value)
+for _name, _host in {"ord": ord, "chr": chr, "hex": hex, "oct": oct, "bin": bin}.items():
+    _text_function(_name, _host)  # type: ignore[arg-type]
 
 
 def _refused(name: str) -> None:

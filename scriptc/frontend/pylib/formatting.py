@@ -51,7 +51,7 @@ def put(ev: Evaluator, out: _Pieces, value: Any, as_repr: bool = False) -> None:
         out.text(value)
     elif isinstance(value, Dynamic):
         value = some(ev, value)
-        out.operand(value, "!r" if as_repr and value.type == STR else "")
+        out.operand(ev.op("text", value, function="repr") if as_repr and value.type == STR else value)
     elif isinstance(value, PyList):
         if isinstance(value.content, Dynamic):
             out.operand(value.content)

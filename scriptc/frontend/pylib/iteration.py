@@ -18,7 +18,7 @@ from scriptc.frontend.values import (
     PyList,
     PySet,
 )
-from scriptc.ir.types import TupleType
+from scriptc.ir.types import STR, TupleType
 
 
 class Counted:
@@ -27,6 +27,10 @@ class Counted:
     def __init__(self, count: Any, item: Callable[[Any], Any]) -> None:
         self.count = count
         self.item = item
+
+    def length(self, ev: Evaluator) -> Any:
+        """len(): no less than 0, where the count of an empty range may be negative."""
+        return max(self.count, 0) if isinstance(self.count, int) else ev.op("scalar_max", self.count, 0)
 
     @staticmethod
     def of_range(ev: Evaluator, source: range) -> Counted:
@@ -109,6 +113,10 @@ def iterate(ev: Evaluator, value: Any) -> Sequence[Any] | Counted:
 
         if value.native == "enum":
             return members(value)
+    if isinstance(value, Dynamic) and value.type == STR:
+        from scriptc.frontend.pylib import strings
+
+        return Counted(strings.length(ev, value), lambda index: strings.item(ev, value, index))
     if isinstance(value, Dynamic) and isinstance(value.type, TupleType):
         from scriptc.frontend.evaluator.joins import lower
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scriptc.frontend.evaluator.core import Evaluator
-from scriptc.frontend.values import Builtin, ClassMethod, Dynamic, Instance, PyDict, PyList, PySet, StaticMethod
+from scriptc.frontend.values import Builtin, ClassMethod, Dynamic, Instance, PyDict, PyList, PySet
 
 METHODS: dict[str, dict[str, Any]] = {}
 MISSING_DEFAULT = object()
@@ -27,63 +27,6 @@ def method(kind: str, *names: str) -> Callable[[Callable[..., Any]], Callable[..
             METHODS.setdefault(kind, {})[name] = Builtin(name, invoke, as_method=True)
         return function
     return register
-
-
-# str: the host's own methods, over known strings.
-
-_STRING = ("upper lower capitalize title swapcase casefold strip lstrip rstrip split rsplit splitlines find rfind index rindex "
-           "count replace startswith endswith isdigit isalpha isalnum isupper islower isspace isdecimal isnumeric "
-           "isprintable istitle isidentifier isascii center ljust rjust zfill partition rpartition expandtabs "
-           "removeprefix removesuffix").split()
-
-
-def _string_method(name: str) -> None:
-    def call(ev: Evaluator, self: str, *arguments: Any, **keywords: Any) -> Any:
-        if any(isinstance(a, Dynamic) for a in (self, *arguments)):
-            ev.error("E0211", what=f"str.{name} of a string that is only known at run time")
-        try:
-            result = getattr(self, name)(*arguments, **keywords)
-        except (TypeError, ValueError) as error:
-            return ev.throw(type(error).__name__, str(error))
-        return PyList(result) if isinstance(result, list) else result
-    call.__name__ = name
-    method("str", name)(call)
-
-
-for _name in _STRING:
-    _string_method(_name)
-
-
-@method("str", "join")
-def string_join(ev: Evaluator, self: str, items: Any) -> Any:
-    from scriptc.frontend.pylib.iteration import items_of
-
-    parts = items_of(ev, items)
-    if any(isinstance(p, Dynamic) for p in parts):
-        return ev.op("scalar_format", *parts, pattern=self.replace("{", "{{").replace("}", "}}").join(["{}"] * len(parts)))
-    for index, part in enumerate(parts):
-        if not isinstance(part, str):
-            from scriptc.frontend.evaluator.operators import type_name
-
-            ev.throw("TypeError", f"sequence item {index}: expected str instance, {type_name(part)} found")
-    return self.join(parts)
-
-
-@method("str", "format")
-def string_format(ev: Evaluator, self: str, *arguments: Any, **keywords: Any) -> Any:
-    from scriptc.frontend.pylib.formatting import format_method
-
-    return format_method(ev, self, list(arguments), keywords)
-
-
-@method("str", "encode")
-def string_encode(ev: Evaluator, self: str, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-    return self.encode(encoding, errors)
-
-
-@method("bytes", "decode")
-def bytes_decode(ev: Evaluator, self: bytes, encoding: str = "utf-8", errors: str = "strict") -> str:
-    return self.decode(encoding, errors)
 
 
 # list
@@ -299,7 +242,6 @@ def _fromkeys(ev: Evaluator, arguments: list[Any], keywords: dict[str, Any]) -> 
 
 
 METHODS["dict"]["fromkeys"] = ClassMethod(Builtin("fromkeys", _fromkeys))
-METHODS["str"]["maketrans"] = StaticMethod(Builtin("maketrans", lambda ev, a, k: PyDict(str.maketrans(*a))))
 
 
 # set

@@ -112,13 +112,28 @@ def math_module() -> dict[str, Any]:
     for name in (*_DOMAIN, *_TO_INT, *_TO_BOOL, *_BINARY):
         names[name] = Builtin(name, _math_function(name))
     names["prod"] = function("prod", lambda ev, items, start=1: _product(ev, items, start))
-    names["isclose"] = function("isclose", lambda ev, a, b, rel_tol=1e-9, abs_tol=0.0: math.isclose(a, b, rel_tol=rel_tol, abs_tol=abs_tol))
-    names["factorial"] = function("factorial", lambda ev, n: math.factorial(n) if n < 1000 else ev.error("E0201", what="a factorial", limit=1000))
+    names["isclose"] = function("isclose", _isclose)
+    for name in ("factorial", "isqrt"):
+        names[name] = Builtin(name, _math_function(name))
     names["fsum"] = function("fsum", lambda ev, items: math.fsum(items_of(ev, items)))
-    names["isqrt"] = function("isqrt", lambda ev, n: math.isqrt(n))
-    names["modf"] = function("modf", lambda ev, x: math.modf(x))
-    names["frexp"] = function("frexp", lambda ev, x: math.frexp(x))
+    names["modf"] = function("modf", lambda ev, x: _pair(ev, x, math.modf, "modf_fraction", "modf_whole"))
+    names["frexp"] = function("frexp", lambda ev, x: _pair(ev, x, math.frexp, "frexp_mantissa", "frexp_exponent"))
     return names
+
+
+def _isclose(ev: Evaluator, a: Any, b: Any, *, rel_tol: Any = 1e-9, abs_tol: Any = 0.0) -> Any:
+    values = [some(ev, v) for v in (a, b, rel_tol, abs_tol)]
+    if any(isinstance(v, Dynamic) for v in values):
+        return ev.op("scalar_math", *values, function="isclose")
+    return math.isclose(values[0], values[1], rel_tol=values[2], abs_tol=values[3])
+
+
+def _pair(ev: Evaluator, x: Any, host: Any, *names: str) -> tuple[Any, ...]:
+    """A function of math with two results."""
+    x = some(ev, ev.op("item", x) if isinstance(x, TensorValue) else x)
+    if not is_number(x):
+        ev.throw("TypeError", f"must be real number, not {type_name(x)}")
+    return tuple(ev.op("scalar_math", x, function=name) for name in names) if isinstance(x, Dynamic) else tuple(host(x))
 
 
 def _math_function(name: str) -> Any:
@@ -131,6 +146,8 @@ def _math_function(name: str) -> Any:
         values = [v.native if isinstance(v, Instance) else v for v in values]
         if not all(is_number(v) for v in values):
             ev.throw("TypeError", f"must be real number, not {type_name(values[0])}")
+        if name == "factorial" and values[0] > 1000:
+            ev.error("E0201", what="a factorial", limit=1000)
         try:
             return host(*values)
         except (ValueError, OverflowError, TypeError) as error:

@@ -40,6 +40,8 @@ def _number(ev: Evaluator, value: Any, name: str, host: Any) -> Any:
             return call(ev, method, [value], {})
         value = value.native
     if isinstance(value, Dynamic):
+        if value.type == STR:
+            return ev.op("text", value, function=name)
         if not is_number(value):
             ev.error("E0211", what=f"{name}() of a value of type {value.type}")
         if (name == "int" and isinstance(value.type, IntType)) or (name == "float" and value.type == FLOAT):
@@ -56,6 +58,10 @@ def make_int(ev: Evaluator, cls: Class, arguments: list[Any], keywords: dict[str
     if not arguments:
         return 0
     if len(arguments) == 2 or keywords:
+        if any(isinstance(a, Dynamic) for a in (*arguments, *keywords.values())):
+            from scriptc.frontend.pylib import strings
+
+            return strings.text(ev, "int", *arguments, *keywords.values())
         try:
             return int(*arguments, **keywords)
         except (TypeError, ValueError) as error:
@@ -70,7 +76,12 @@ def make_float(ev: Evaluator, cls: Class, arguments: list[Any], keywords: dict[s
 
 @constructor("complex")
 def make_complex(ev: Evaluator, cls: Class, arguments: list[Any], keywords: dict[str, Any]) -> Any:
-    return complex(*arguments)
+    if any(isinstance(a, Dynamic) for a in (*arguments, *keywords.values())):
+        ev.error("E0211", what="complex() of numbers that are only known at run time")
+    try:
+        return complex(*arguments, **keywords)
+    except (TypeError, ValueError) as error:
+        return ev.throw(type(error).__name__, str(error))
 
 
 @constructor("bool")

@@ -22,11 +22,12 @@ from scriptc.interp.ops import (
     shape,
     special,
     statistics,
+    text,
     views,
     vision,
 )
 
 __all__ = [
     "activation", "attention", "container", "convolution", "creation", "decompositions", "elementwise", "indexing", "linalg", "loss",
-    "normalization", "pooling", "random", "recurrent", "reduction", "scalar", "shape", "special", "statistics", "views", "vision",
+    "normalization", "pooling", "random", "recurrent", "reduction", "scalar", "shape", "special", "statistics", "text", "views", "vision",
 ]

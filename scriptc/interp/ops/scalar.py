@@ -41,7 +41,12 @@ for _name, _function in {
 def scalar_pow(a: Any, b: Any) -> Any:
     if isinstance(a, int) and isinstance(b, int) and b >= 0 and abs(a) > 1 and b > 63:
         raise OverflowError("Python int too large to convert to C long")
-    return checked(a**b)
+    if isinstance(a, int) and isinstance(b, int) and b < 0:
+        raise ValueError(f"{a} ** {b} is a float where the program was compiled for an int: convert one of them with float()")
+    result = a**b
+    if isinstance(result, complex):
+        raise ValueError(f"{a} ** {b} is complex, which the program was not compiled for")
+    return checked(result)
 
 
 @reference
@@ -58,7 +63,23 @@ def scalar_round(x: Any, *, digits: int | None) -> Any:
 
 @reference
 def scalar_math(x: Any, *rest: Any, function: str) -> Any:
-    return checked(getattr(math, function)(x, *rest))
+    meaning = _MATH.get(function)
+    return checked(meaning(x, *rest) if meaning is not None else getattr(math, function)(x, *rest))
+
+
+def factorial(n: int) -> int:
+    """math.factorial. OverflowError beyond 64 bits, before the product is made."""
+    if n > 20:
+        raise OverflowError("Python int too large to convert to C long")
+    return math.factorial(n)
+
+
+# What math does not have under one name, or not with one result.
+_MATH: dict[str, Callable[..., Any]] = {
+    "isclose": lambda a, b, relative, absolute: math.isclose(a, b, rel_tol=relative, abs_tol=absolute),
+    "factorial": factorial, "powmod": pow, "frexp_mantissa": lambda x: math.frexp(x)[0], "frexp_exponent": lambda x: math.frexp(x)[1],
+    "modf_fraction": lambda x: math.modf(x)[0], "modf_whole": lambda x: math.modf(x)[1],
+}
 
 
 @reference

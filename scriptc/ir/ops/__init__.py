@@ -23,11 +23,12 @@ from scriptc.ir.ops import (
     shape,
     special,
     statistics,
+    text,
     views,
     vision,
 )
 
 __all__ = [
     "activation", "attention", "container", "control", "convolution", "creation", "decompositions", "elementwise", "indexing", "linalg",
-    "loss", "normalization", "pooling", "random", "recurrent", "reduction", "scalar", "shape", "special", "statistics", "views", "vision",
+    "loss", "normalization", "pooling", "random", "recurrent", "reduction", "scalar", "shape", "special", "statistics", "text", "views", "vision",
 ]

@@ -11,9 +11,10 @@ from scriptc.ir.types import BOOL, FLOAT, INT, STR, IntType, Type, join
 
 FUNCTIONS = frozenset("sqrt exp log log2 log10 log1p expm1 sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc gamma "
                       "lgamma degrees radians fabs exp2 cbrt floor ceil trunc isnan isinf isfinite pow fmod copysign atan2 hypot ldexp "
-                      "remainder gcd lcm comb perm dist".split())
-_INT_FUNCTIONS = frozenset(("floor", "ceil", "trunc", "gcd", "lcm", "comb", "perm"))
-_BOOL_FUNCTIONS = frozenset(("isnan", "isinf", "isfinite"))
+                      "remainder gcd lcm comb perm dist isclose factorial isqrt powmod frexp_mantissa frexp_exponent "
+                      "modf_fraction modf_whole".split())
+_INT_FUNCTIONS = frozenset(("floor", "ceil", "trunc", "gcd", "lcm", "comb", "perm", "factorial", "isqrt", "powmod", "frexp_exponent"))
+_BOOL_FUNCTIONS = frozenset(("isnan", "isinf", "isfinite", "isclose"))
 
 
 def integer(kind: Type) -> Any:
@@ -66,13 +67,10 @@ def scalar_mod(a: Scalar, b: Scalar) -> Scalar:
 
 @op
 def scalar_pow(a: Scalar, b: Scalar) -> Scalar:
-    """a ** b: an int for an int to a known non-negative int, else a float."""
-    if isinstance(a, IntType) and isinstance(b, IntType):
-        if isinstance(b.value, int) and b.value >= 0:
-            return INT  # type: ignore[return-value]
-        raise OpError("E0420", message="int ** int with an exponent only known at run time is an int or a float; "
-                                       "convert one of them with float()")
-    return FLOAT  # type: ignore[return-value]
+    """a ** b: an int for two ints (ValueError for a negative exponent, with which Python gives a float), else a float."""
+    if FLOAT in (a, b):
+        return FLOAT  # type: ignore[return-value]
+    return INT  # type: ignore[return-value]
 
 
 @op
