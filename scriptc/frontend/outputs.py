@@ -8,8 +8,9 @@ import numpy as np
 from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.evaluator.operators import type_name, used
 from scriptc.frontend.storage import TensorValue, read
-from scriptc.frontend.values import Dynamic, Instance, Iterating, PyDict, PyList, PySet, StructTuple
+from scriptc.frontend.values import Device, Dynamic, Instance, Iterating, PyDict, PyList, PySet, StructTuple, TypeForm
 from scriptc.ir.graph import Fixed, Group, Leaf, Structure, Value
+from scriptc.ir.types import DType
 
 
 def flatten_result(ev: Evaluator, value: Any, method: str) -> tuple[list[Value], Structure]:
@@ -21,6 +22,9 @@ def flatten_result(ev: Evaluator, value: Any, method: str) -> tuple[list[Value],
 def flatten_into(ev: Evaluator, value: Any, what: str, out: list[Value]) -> Structure:
     """The structure of a value whose IR values are appended to `out`."""
     return _flatten(ev, value, what, out, 0)
+
+
+TORCH_NAMES = tuple(TypeForm(name) for name in ("strided", "contiguous_format", "channels_last", "preserve_format"))
 
 
 def _leaf(value: Value, out: list[Value]) -> Leaf:
@@ -61,6 +65,9 @@ def _flatten(ev: Evaluator, value: Any, method: str, out: list[Value], depth: in
             return _flatten(ev, value.native, method, out, depth + 1)
         held = {k: v for k, v in value.slots.items() if isinstance(k, str) and not k.startswith("%")}
         return Group("object", tuple(_flatten(ev, v, method, out, depth + 1) for v in held.values()), tuple(held), value.cls.name)
+    if isinstance(value, DType | Device) or (isinstance(value, TypeForm) and value in TORCH_NAMES):
+        # torch's own name of it, as a string: an archive holds no classes of torch.
+        return Fixed(repr(value) if isinstance(value, DType) else str(value) if isinstance(value, Device) else f"torch.{value.origin}")
     if hasattr(value, "name"):
         return Fixed(str(value))
     return ev.error("E0260", method=method, found=f"a {type_name(value)}")

@@ -208,6 +208,8 @@ def same(found: Any, wanted: Any) -> str:
     """'' if equal, else what differs."""
     import torch
 
+    if isinstance(wanted, np.ndarray):
+        wanted = torch.from_numpy(wanted)   # arrays of a program are tensors, which numpy reads
     if isinstance(wanted, torch.Tensor):
         if not isinstance(found, Tensor | np.ndarray):
             return f"{found!r} for a tensor"

@@ -452,6 +452,8 @@ def contains(ev: Evaluator, container: Any, item: Any) -> Any:
     if isinstance(container, range):
         if isinstance(item, int):
             return item in container
+    if is_dynamic_list(container) and (is_number(item) or is_string(item)) and (is_string(item) == (container.content.type.element == STR)):
+        return ev.op("list_contains", container.content, item)
     found = False
     for candidate in items_of(ev, container):
         same = candidate is item or compare(ev, "Eq", candidate, item)

@@ -130,15 +130,12 @@ def map_(ev: Evaluator, function: Any, *iterables: Any) -> Iterating:
 
 
 @builtin("filter")
-def filter_(ev: Evaluator, function: Any, iterable: Any) -> Iterating:
-    kept = []
+def filter_(ev: Evaluator, function: Any, iterable: Any) -> Any:
+    kept = PyList([])
     for item in items_of(ev, iterable):
         truth = truthy(ev, item if function is None else call(ev, function, [item], {}))
-        if isinstance(truth, Dynamic):
-            ev.error("E0211", what="filter() by a condition that is only known at run time")
-        if truth:
-            kept.append(item)
-    return Iterating(kept)
+        branch(ev, truth, lambda item=item: lists.append(ev, kept, item), lambda: None)  # type: ignore[misc]
+    return kept if lists.is_dynamic(kept) else Iterating(kept.content)
 
 
 @builtin("reversed")
@@ -161,7 +158,7 @@ def reversed_(ev: Evaluator, value: Any) -> Any:
 def sorted_(ev: Evaluator, iterable: Any, *, key: Any = None, reverse: Any = False) -> PyList:
     from scriptc.frontend.pylib.methods import sort_items
 
-    return PyList(sort_items(ev, items_of(ev, iterable), key, reverse))
+    return sort_items(ev, lists.make_list(ev, iterable), key, reverse)
 
 
 @builtin("sum")

@@ -91,7 +91,16 @@ def remove(ev: Evaluator, self: PyList, item: Any) -> None:
 
 
 @method("list", "index")
-def list_index(ev: Evaluator, self: PyList, item: Any) -> int:
+def list_index(ev: Evaluator, self: PyList, item: Any, *bounds: Any) -> Any:
+    if bounds:
+        from scriptc.frontend.evaluator.operators import binary
+        from scriptc.frontend.evaluator.subscripts import get_item
+
+        if isinstance(self.content, Dynamic) or not all(isinstance(b, int) and b >= 0 for b in bounds):
+            ev.error("E0211", what="list.index() with bounds on a list that is only known at run time")
+        return binary(ev, "Add", list_index(ev, get_item(ev, self, slice(*bounds[:2])), item), bounds[0])
+    if isinstance(self.content, Dynamic):
+        return ev.op("list_index", self.content, item)
     return position(ev, self.content, item, "value is not in list")
 
 
@@ -100,52 +109,85 @@ def tuple_index(ev: Evaluator, self: tuple[Any, ...], item: Any) -> int:
     return position(ev, self, item, "tuple.index(x): x not in tuple")
 
 
-def position(ev: Evaluator, items: Any, item: Any, message: str) -> int:
+def position(ev: Evaluator, items: Any, item: Any, message: str) -> Any:
     from scriptc.frontend.evaluator.operators import compare, truthy
 
     for index, candidate in enumerate(items):
-        if candidate is item or truthy(ev, compare(ev, "Eq", candidate, item)) is True:
+        same = True if candidate is item else truthy(ev, compare(ev, "Eq", candidate, item))
+        if same is True:
             return index
-    return ev.throw("ValueError", message)
+        if same is not False:
+            rest = PyList(list(items[index:]))
+            found = ev.op("list_index", lists_content(ev, rest), item)
+            return ev.op("scalar_add", found, index) if index else found
+    return ev.throw("ValueError", f"{item!r} is not in list" if message.startswith("value") else message)
+
+
+def lists_content(ev: Evaluator, items: PyList) -> Any:
+    from scriptc.frontend.pylib import lists
+
+    return lists.as_dynamic(ev, items)
 
 
 @method("list", "count")
-def list_count(ev: Evaluator, self: PyList, item: Any) -> int:
+def list_count(ev: Evaluator, self: PyList, item: Any) -> Any:
+    if isinstance(self.content, Dynamic):
+        return ev.op("list_count", self.content, item)
     return occurrences(ev, self.content, item)
 
 
 @method("tuple", "count")
-def tuple_count(ev: Evaluator, self: tuple[Any, ...], item: Any) -> int:
+def tuple_count(ev: Evaluator, self: tuple[Any, ...], item: Any) -> Any:
     return occurrences(ev, self, item)
 
 
-def occurrences(ev: Evaluator, items: Any, item: Any) -> int:
-    from scriptc.frontend.evaluator.operators import compare, truthy
+def occurrences(ev: Evaluator, items: Any, item: Any) -> Any:
+    from scriptc.frontend.evaluator.operators import binary, compare, truthy
 
-    return sum(1 for c in items if c is item or truthy(ev, compare(ev, "Eq", c, item)) is True)
+    total: Any = 0
+    for candidate in items:
+        total = binary(ev, "Add", total, True if candidate is item else truthy(ev, compare(ev, "Eq", candidate, item)))
+    return total
 
 
 @method("list", "sort")
-def list_sort(ev: Evaluator, self: PyList, *, key: Any = None, reverse: bool = False) -> None:
-    self.write("content", sort_items(ev, list(self.content), key, reverse))
+def list_sort(ev: Evaluator, self: PyList, *, key: Any = None, reverse: Any = False) -> None:
+    self.write("content", sort_items(ev, self, key, reverse).content)
 
 
-def sort_items(ev: Evaluator, items: list[Any], key: Any, reverse: bool) -> list[Any]:
-    """The items in order; keys are compared as the language compares them."""
+def sort_items(ev: Evaluator, items: PyList, key: Any, reverse: Any) -> PyList:
+    """The items in order; keys are compared as the language compares them, or by an op where they are only known at run time."""
     import functools
 
     from scriptc.frontend.evaluator.calls import call
     from scriptc.frontend.evaluator.operators import compare, truthy
 
-    keys = items if key is None else [call(ev, key, [item], {}) for item in items]
+    if isinstance(reverse, Dynamic):
+        ev.error("E0211", what="sorting in a direction that is only known at run time")
+    if isinstance(items.content, Dynamic):
+        if key is not None:
+            ev.error("E0211", what="sorting by a key a list whose length is only known at run time")
+        order = ev.raw("list_order", [items.content], {"reverse": bool(reverse)})
+        return PyList(Dynamic(ev.raw("list_take", [items.content, order], {})))
+    keys = items.content if key is None else [call(ev, key, [item], {}) for item in items.content]
+    if any(isinstance(k, Dynamic) for k in keys):
+        return sorted_at_run_time(ev, items, PyList(list(keys)), bool(reverse))
 
-    def order(a: int, b: int) -> int:
+    def order_of(a: int, b: int) -> int:
         less = truthy(ev, compare(ev, "Lt", keys[a], keys[b]))
         if isinstance(less, Dynamic):
             ev.error("E0211", what="sorting values that are only known at run time")
         return -1 if less else (1 if truthy(ev, compare(ev, "Lt", keys[b], keys[a])) else 0)
-    indices = sorted(range(len(items)), key=functools.cmp_to_key(order), reverse=bool(reverse))
-    return [items[i] for i in indices]
+    indices = sorted(range(len(keys)), key=functools.cmp_to_key(order_of), reverse=bool(reverse))
+    return PyList([items.content[i] for i in indices])
+
+
+def sorted_at_run_time(ev: Evaluator, items: PyList, keys: PyList, reverse: bool) -> PyList:
+    """Items of known number by keys that are not known: the length stays known."""
+    from scriptc.frontend.evaluator.subscripts import get_item
+
+    order = ev.raw("list_order", [lists_content(ev, keys)], {"reverse": reverse})
+    return PyList([get_item(ev, items, Dynamic(ev.raw("list_get", [order, i], {}))) for i in range(len(items.content))])
 
 
 # dict

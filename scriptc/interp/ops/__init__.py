@@ -19,6 +19,7 @@ from scriptc.interp.ops import (
     recurrent,
     reduction,
     scalar,
+    search,
     shape,
     special,
     statistics,
@@ -29,5 +30,5 @@ from scriptc.interp.ops import (
 
 __all__ = [
     "activation", "attention", "container", "convolution", "creation", "decompositions", "elementwise", "indexing", "linalg", "loss",
-    "normalization", "pooling", "random", "recurrent", "reduction", "scalar", "shape", "special", "statistics", "text", "views", "vision",
+    "normalization", "pooling", "random", "recurrent", "reduction", "scalar", "search", "shape", "special", "statistics", "text", "views", "vision",
 ]

@@ -20,6 +20,7 @@ from scriptc.ir.ops import (
     recurrent,
     reduction,
     scalar,
+    search,
     shape,
     special,
     statistics,
@@ -30,5 +31,6 @@ from scriptc.ir.ops import (
 
 __all__ = [
     "activation", "attention", "container", "control", "convolution", "creation", "decompositions", "elementwise", "indexing", "linalg",
-    "loss", "normalization", "pooling", "random", "recurrent", "reduction", "scalar", "shape", "special", "statistics", "text", "views", "vision",
+    "loss", "normalization", "pooling", "random", "recurrent", "reduction", "scalar", "search", "shape", "special", "statistics", "text", "views",
+    "vision",
 ]

@@ -7,15 +7,18 @@ from typing import Any
 import numpy as np
 
 from scriptc.frontend.evaluator.core import Evaluator
-from scriptc.frontend.pylib.builtin_classes import builtin_class
+from scriptc.frontend.pylib.builtin_classes import builtin_class, constructor
+from scriptc.frontend.storage import TensorValue
+from scriptc.frontend.torchlib.bindings.creation import tensor_from
 from scriptc.frontend.torchlib.bindings.promotion import default_dtype, promote_dtypes, result_dtype
 from scriptc.frontend.torchlib.bindings.register import torch_function
-from scriptc.frontend.values import Class, Instance, TypeForm
+from scriptc.frontend.values import Class, Instance, PyList, Size, TypeForm
 from scriptc.ir.types import DTYPES, DType
 
 _ALIASES = {"float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32", "short": "int16",
             "cfloat": "complex64", "cdouble": "complex128"}
-_TENSORS = ("FloatTensor", "DoubleTensor", "HalfTensor", "BFloat16Tensor", "LongTensor", "IntTensor", "ShortTensor", "ByteTensor", "BoolTensor")
+_TENSORS = {"FloatTensor": "float32", "DoubleTensor": "float64", "HalfTensor": "float16", "BFloat16Tensor": "bfloat16",
+            "LongTensor": "int64", "IntTensor": "int32", "ShortTensor": "int16", "CharTensor": "int8", "ByteTensor": "uint8", "BoolTensor": "bool"}
 
 
 def named_values() -> dict[str, Any]:
@@ -27,8 +30,21 @@ def named_values() -> dict[str, Any]:
                  channels_last=TypeForm("channels_last"), preserve_format=TypeForm("preserve_format"),
                  memory_format=TypeForm("memory_format"), layout=TypeForm("layout"), Generator=TypeForm("Generator"),
                  SymInt=builtin_class("int"), __version__="2.13.0")
-    names.update({name: Class(name, (builtin_class("object"),), {}, "torch") for name in _TENSORS})
+    names.update({name: Class(name, (builtin_class("object"),), {}, "torch", native=name) for name in _TENSORS})
     return names
+
+
+def _tensor_constructor(name: str) -> None:
+    def make(ev: Evaluator, cls: Class, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        data = arguments[0] if len(arguments) == 1 and not keywords else None
+        if not isinstance(data, PyList | tuple | TensorValue) or isinstance(data, Size):
+            ev.error("E0222", name=f"{name}() of sizes", hint="torch leaves such a tensor uninitialised: call torch.zeros(...)")
+        return tensor_from(ev, data, DTYPES[_TENSORS[name]])
+    constructor(name)(make)
+
+
+for _name in _TENSORS:
+    _tensor_constructor(_name)
 
 
 def _limits(kind: str, dtype: DType) -> Instance:

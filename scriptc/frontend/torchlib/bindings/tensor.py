@@ -10,7 +10,7 @@ from scriptc.frontend.storage import TensorValue, tensor_of
 from scriptc.frontend.torchlib.bindings.creation import shape_sizes
 from scriptc.frontend.torchlib.bindings.register import both, tensor_method, tensor_property, torch_function
 from scriptc.frontend.torchlib.bindings.shape import axis, permute, rank_of, t, transpose
-from scriptc.frontend.values import Device, Instance, Size
+from scriptc.frontend.values import Class, Device, Size, TypeForm
 from scriptc.ir.types import DTYPES, DType
 
 
@@ -60,8 +60,11 @@ tensor_property("T")(lambda ev, input: permute(ev, input, *range(rank_of(ev, inp
 tensor_property("mT", "mH")(lambda ev, input: transpose(ev, input, -1, -2))
 tensor_property("H")(lambda ev, input: t(ev, input))
 tensor_property("itemsize")(lambda ev, input: storage.dtype(input).itemsize)
+tensor_property("nbytes")(lambda ev, input: binary(ev, "Mult", numel(ev, input), storage.dtype(input).itemsize))
+tensor_property("name")(lambda ev, input: None)
+tensor_property("output_nr")(lambda ev, input: 0)
 tensor_property("real")(lambda ev, input: input)
-tensor_property("layout")(lambda ev, input: Instance(ev.importer.builtin_class("object")))
+tensor_property("layout")(lambda ev, input: TypeForm("strided"))
 
 
 @tensor_property("requires_grad")
@@ -96,11 +99,17 @@ def converted(ev: Evaluator, input: TensorValue, dtype: DType) -> TensorValue:
     return input if storage.dtype(input) is dtype else ev.op("cast", input, dtype=dtype)
 
 
+# What a Python type names where a dtype is expected.
+PYTHON_TYPES = {"float": "float64", "int": "int64", "bool": "bool", "complex": "complex128"}
+
+
 @tensor_method("to")
 def to(ev: Evaluator, input: Any, *arguments: Any, dtype: Any = None, device: Any = None, non_blocking: Any = False, copy: Any = False,
        memory_format: Any = None, other: Any = None) -> TensorValue:
     for argument in (*arguments, dtype, other):
-        if isinstance(argument, DType):
+        if isinstance(argument, Class) and argument.native in PYTHON_TYPES:
+            dtype = DTYPES[PYTHON_TYPES[argument.native]]
+        elif isinstance(argument, DType):
             dtype = argument
         elif isinstance(argument, TensorValue):
             dtype = storage.dtype(argument)

@@ -1,0 +1,18 @@
+"""Strings, numbers and order that are only known at run time mean what CPython and eager torch say."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("file", ["strings.txt", "numbers.txt"])
+def test_programs_on_run_time_values_agree_with_eager(file: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from tests.language.harness import judge, programs
+
+    verdicts = {program.name: judge(program, tmp_path) for program in programs(PROGRAMS / file)}
+    assert {name: f"{v.status}: {v.detail}" for name, v in verdicts.items() if v.status != "agree"} == {}
