@@ -28,6 +28,13 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...], list[tuple[Any, ...]]]] = {
                 y = -x
             return y + 1
         """, ("x:float32[N,M]",), [(np.ones((2, 3), "f"),), (-np.ones((3, 1), "f"),)]),
+    "operators on a tensor that may be None": ("""
+        def f(x):
+            y = x * 2 if x.sum() > 0 else None
+            if y is None:
+                return x
+            return -y + (y > 1) * y[0] + 3 * y - y ** 2
+        """, ("x:float32[N]",), [(np.ones(3, "f"),), (-np.ones(2, "f"),)]),
     "early return in a branch": ("""
         def f(x):
             if x.sum() > 10:

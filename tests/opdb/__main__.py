@@ -1,6 +1,6 @@
 """Print how the library agrees with torch on its own operator samples.
 
-    python -m tests.opdb [NAME...] [--limit N] [--dtypes float32,int64] [--form function|method|inplace] [--varying] [--verbose] [--jobs 2]
+    python -m tests.opdb [NAME...] [--limit N] [--dtypes float32,int64] [--form function|method|inplace] [--varying] [--engine] [--verbose] [--jobs 2]
 """
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests.opdb.cases import DTYPES, entries
 from tests.opdb.harness import Report, judge
 
 
-def one(index: int, names: list[str], dtypes: list[str], limit: int | None, form: str, varying: bool) -> Report:
+def one(index: int, names: list[str], dtypes: list[str], limit: int | None, form: str, varying: bool, engine: bool) -> Report:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        report = judge(entries(names)[index], Path(folder), dtypes, limit=limit, form=form, varying=varying)
+        report = judge(entries(names)[index], Path(folder), dtypes, limit=limit, form=form, varying=varying, engine=engine)
     for finding in report.findings:
         finding.case.tensors = []
     return report
@@ -49,13 +49,14 @@ def main() -> None:
     parser.add_argument("--dtypes", default=",".join(DTYPES))
     parser.add_argument("--form", choices=("function", "method", "inplace"), default="function")
     parser.add_argument("--varying", action="store_true", help="name the sizes instead of fixing them")
+    parser.add_argument("--engine", action="store_true", help="run the CPU engine, after all passes, instead of the reference")
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
     count = len(entries(given.names))
     reports: list[Report] = []
     with ProcessPoolExecutor(given.jobs) as pool:
-        arguments = ([x] * count for x in (given.names, given.dtypes.split(","), given.limit, given.form, given.varying))
+        arguments = ([x] * count for x in (given.names, given.dtypes.split(","), given.limit, given.form, given.varying, given.engine))
         for report in pool.map(one, range(count), *arguments):
             reports.append(report)
             show(report, given.verbose)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scriptc_runtime.runner import Runner
 
 from scriptc.errors import CompileError
 from scriptc.frontend.evaluator.core import Evaluator
@@ -21,9 +22,10 @@ from scriptc.frontend.signatures import parse_input
 from scriptc.frontend.stage import State, construct, parse_file, stage_method, uncaught
 from scriptc.frontend.torchlib.bindings.random import Stream
 from scriptc.frontend.values import LanguageError
-from scriptc.interp.interpreter import run_function
+from scriptc.interp.interpreter import evaluate, run_function
 from scriptc.ir.autodiff import differentiate
 from scriptc.ir.graph import Fixed, Function, Group, Leaf
+from scriptc.ir.passes.pipeline import optimize
 from scriptc.ir.types import TensorType, dtype_of
 from tests.opdb.cases import COARSE, OPEN_GRADIENTS, ORDERED, RANDOM, UNINITIALISED, UNSIGNED, Case, cases, left_out, source
 
@@ -67,8 +69,9 @@ class Report:
 class Session:
     """The functions of one source file, compiled one by one over one parse of the library."""
 
-    def __init__(self, given: Sequence[Case], folder: Path, importer: Importer | None = None, varying: bool = False) -> None:
-        self.varying = varying
+    def __init__(self, given: Sequence[Case], folder: Path, importer: Importer | None = None, varying: bool = False,
+                 engine: bool = False) -> None:
+        self.varying, self.engine = varying, engine
         number = next(_NUMBERS)
         self.path = folder / f"samples{number}.py"
         self.path.write_text(source(given), encoding="utf-8")
@@ -205,7 +208,7 @@ def refusal(error: CompileError) -> tuple[str, str]:
 
 
 def judge(info: Any, folder: Path, dtypes: Sequence[str], *, limit: int | None = None, form: str = "function",
-          importer: Importer | None = None, varying: bool = False) -> Report:
+          importer: Importer | None = None, varying: bool = False, engine: bool = False) -> Report:
     """Compile, run and compare the samples of one entry. An `importer` that serves several entries parses the library once."""
     report = Report(info.name, info.variant_test_name)
     if why := left_out(report.full_name):
@@ -226,7 +229,7 @@ def judge(info: Any, folder: Path, dtypes: Sequence[str], *, limit: int | None =
             if not report.reasons:
                 report.reasons["no samples of these dtypes"] += 1
             return report
-        session = Session(given, folder, importer, varying)
+        session = Session(given, folder, importer, varying, engine)
         for index, case in enumerate(given):
             examine(session, index, case, report)
     return report
@@ -252,7 +255,7 @@ def examine(session: Session, index: int, case: Case, report: Report) -> None:
     try:
         function, state = session.compile(index, case)
         arrays = [to_numpy(t) for t in case.tensors]
-        results = run_function(function, arrays, state).results
+        results = on_engine(function, arrays, state) if session.engine else run_function(function, arrays, state).results
         found = rebuilt(function.structure, results)
     except CompileError as error:
         add(*refusal(error))
@@ -273,9 +276,17 @@ def examine(session: Session, index: int, case: Case, report: Report) -> None:
         add("differ", wrong)
         return
     report.passed += 1
-    if case.dtype == "float64" and report.name not in UNINITIALISED + RANDOM and same_signs \
+    if case.dtype == "float64" and not session.engine and report.name not in UNINITIALISED + RANDOM and same_signs \
             and report.full_name not in OPEN_GRADIENTS:
         compare_gradients(session, index, case, function, state, report)
+
+
+def on_engine(function: Function, arrays: list[np.ndarray], state: dict[str, np.ndarray]) -> list[Any]:
+    """The results of the CPU engine after all passes; of the second run, which reuses working memory."""
+    runner = Runner(optimize(function, evaluate))
+    arguments = [*arrays, *(state[name] for name in runner.function.state)]
+    runner.run(arguments)
+    return runner.run(arguments)[:len(function.results)]
 
 
 def flattened(value: Any) -> list[Any]:

@@ -159,6 +159,21 @@ def test_condition_on_data_is_decided_when_running() -> None:
     assert np.allclose(runner.run([down])[0], down.sum(0) + down, atol=1e-6)
 
 
+def test_a_branch_entered_at_run_time_knows_the_sizes_known_around_it_and_what_is_optional() -> None:
+    builder = Builder()
+    x = Value(ROWS, "x")
+    rows_of_x = builder.emit_one("size", [x], {"dim": 0})
+    positive = builder.emit_one("item", [builder.emit_one("any", [builder.emit_one("gt", [x, 0.0])], {})])
+    maybe = builder.emit_one("optional_wrap", [x])
+    builder.begin()
+    yes = builder.end([], [builder.emit_one("reshape", [builder.emit_one("optional_get", [maybe]), rows_of_x, 4])])
+    builder.begin()
+    no = builder.end([], [builder.emit_one("neg", [x])])
+    result = builder.emit_one("if", [positive], regions=(yes, no))
+    runner = Runner(Function("f", (Parameter("x", Leaf(0)),), (x,), {}, builder.take(), (result,), Leaf(0)))
+    assert np.array_equal(runner.run([np.abs(rows(3))])[0], np.abs(rows(3)))
+
+
 def test_sizes_that_the_data_decides_are_resolved_while_running(function_of: Make) -> None:
     def body(x: Any) -> Any:
         from scriptc.ir.ops.indexing import masked_select

@@ -27,8 +27,9 @@ def lower_linear(site: Site) -> Kernel | None:
         return None
 
     def run(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, *, out: tuple[np.ndarray, ...]) -> None:
-        rows = x.reshape(-1, weight.shape[1])
-        result = out[0].reshape(-1, weight.shape[0])
+        count = math.prod(x.shape[:-1])   # not -1: there may be no features
+        rows = x.reshape(count, weight.shape[1])
+        result = out[0].reshape(count, weight.shape[0])
         np.matmul(rows, weight.T, out=result)
         if bias is not None:
             np.add(result, bias, out=result)
@@ -51,7 +52,8 @@ def lower_matmul(site: Site) -> Kernel | None:
 
     def run(a: np.ndarray, b: np.ndarray, *, out: tuple[np.ndarray, ...]) -> None:
         if flat:
-            np.matmul(a.reshape(-1, a.shape[-1]), b, out=out[0].reshape(-1, b.shape[1]))
+            rows = math.prod(a.shape[:-1])
+            np.matmul(a.reshape(rows, a.shape[-1]), b, out=out[0].reshape(rows, b.shape[1]))
         else:
             np.matmul(a, b, out=out[0])
 

@@ -101,7 +101,13 @@ class _Binder:
         return value
 
     def type_of(self, value: Value) -> Type:
-        return value.type if isinstance(value, Literal) else self.types[value]
+        if isinstance(value, Literal):
+            return value.type
+        if value not in self.types:
+            # What was known around a region is a constant in it, without a type of its own there.
+            content = self.constants[value]
+            self.types[value] = IntType(content) if type(content) is int else type_of_value(content, value.type)
+        return self.types[value]
 
     def known(self, value: Value) -> bool:
         return isinstance(value, Literal) or value in self.constants
@@ -236,6 +242,8 @@ def erase(kind: Type) -> Type:
 
 def type_of_value(value: Any, declared: Type) -> Type:
     """The concrete type of a value that arrives at run time, declared as `declared`."""
+    if isinstance(declared, OptionalType) and value is not None:
+        return OptionalType(type_of_value(value, declared.element))
     if isinstance(value, np.ndarray):
         return TensorType(dtype_of(value), value.shape)
     if isinstance(declared, TupleType) and isinstance(value, tuple):

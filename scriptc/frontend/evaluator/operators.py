@@ -22,7 +22,7 @@ from scriptc.frontend.values import (
     TypeForm,
 )
 from scriptc.ir import dims
-from scriptc.ir.types import BOOL, FLOAT, STR, DType, IntType, ListType, OptionalType
+from scriptc.ir.types import BOOL, FLOAT, STR, DType, IntType, ListType, OptionalType, TensorType
 
 # AST operator -> (Python's function, scalar op, dunder, tensor method name in the library)
 BINARY: dict[str, tuple[Callable[[Any, Any], Any], str, str]] = {
@@ -93,6 +93,7 @@ def binary(ev: Evaluator, kind: str, left: Any, right: Any) -> Any:
     host, scalar, name = BINARY[kind]
     if isinstance(left, Conflict) or isinstance(right, Conflict):
         used(ev, left), used(ev, right)
+    left, right = tensor_in(ev, left), tensor_in(ev, right)
     if isinstance(left, TensorValue) or isinstance(right, TensorValue):
         if isinstance(left, Instance) and not isinstance(left.native, float | int):
             result = special(ev, left, name, right)
@@ -215,6 +216,13 @@ def is_dynamic_list(value: Any) -> bool:
     return isinstance(value, PyList) and isinstance(value.content, Dynamic)
 
 
+def tensor_in(ev: Evaluator, value: Any) -> Any:
+    """The tensor of an optional one, which is what operators act on; other values as they are."""
+    if isinstance(value, Dynamic) and isinstance(value.type, OptionalType) and isinstance(value.type.element, TensorType):
+        return some(ev, value)
+    return value
+
+
 def some(ev: Evaluator, value: Any) -> Any:
     """An optional where a value is needed: unwrapped with a check, as Python would raise on None."""
     if isinstance(value, Dynamic) and isinstance(value.type, OptionalType):
@@ -252,6 +260,7 @@ def unary(ev: Evaluator, kind: str, value: Any) -> Any:
         truth = truthy(ev, value)
         return ev.op("scalar_not", truth) if isinstance(truth, Dynamic) else not truth
     name = {"USub": "neg", "UAdd": "pos", "Invert": "invert"}[kind]
+    value = tensor_in(ev, value)
     if isinstance(value, TensorValue):
         from scriptc.frontend.evaluator.calls import call
         from scriptc.frontend.evaluator.objects import tensor_class
@@ -290,6 +299,7 @@ def compare(ev: Evaluator, kind: str, left: Any, right: Any) -> Any:
             return found
         return ev.op("scalar_not", found) if isinstance(found, Dynamic) else not found
     host, scalar, name, swapped = COMPARE[kind]
+    left, right = tensor_in(ev, left), tensor_in(ev, right)
     if isinstance(left, TensorValue) or isinstance(right, TensorValue):
         other = right if isinstance(left, TensorValue) else left
         if kind in ("Eq", "NotEq") and not (is_number(other) or isinstance(other, TensorValue | complex)):

@@ -179,9 +179,9 @@ def trapezoid(y, x=None, dim=-1, dx=None):
     dim = dim % y.dim()
     if not y.is_floating_point() and (dx is None or not isinstance(dx, float)) and (x is None or not x.is_floating_point()):
         y = y.to(torch.get_default_dtype())
-    pairs = y.narrow(dim, 1, y.size(dim) - 1) + y.narrow(dim, 0, y.size(dim) - 1) if y.size(dim) else None
-    if pairs is None:
+    if y.size(dim) == 0:
         return torch.zeros([s for d, s in enumerate(y.shape) if d != dim], dtype=y.dtype)
+    pairs = y.narrow(dim, 1, y.size(dim) - 1) + y.narrow(dim, 0, y.size(dim) - 1)
     return (pairs * _steps(y, x, dx, dim)).sum(dim) / 2.0
 
 
