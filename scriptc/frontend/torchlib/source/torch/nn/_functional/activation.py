@@ -62,6 +62,10 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
 
 def prelu(input, weight):
     if weight.numel() != 1:
+        channels = input.shape[1] if input.dim() > 1 else 1
+        if channels != weight.numel():
+            raise RuntimeError(f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {weight.numel()} and "
+                               f"channel size = {channels}.")
         weight = weight.reshape([1, -1] + [1] * (input.dim() - 2)) if input.dim() > 1 else weight
     elif input.dim() == 0:
         weight = weight.reshape(())
@@ -115,6 +119,8 @@ def threshold(input, threshold, value, inplace=False):
 
 
 def glu(input, dim=-1):
+    if input.size(dim) % 2 != 0:
+        raise RuntimeError(f"Halving dimension must be even, but dimension {dim % input.dim()} is size {input.size(dim)}")
     a, b = input.chunk(2, dim)
     return a * b.sigmoid()
 

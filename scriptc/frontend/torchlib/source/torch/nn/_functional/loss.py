@@ -88,6 +88,8 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
     if list(target.shape) != list(input.shape):
         raise ValueError(f"Using a target size ({target.size()}) that is different to the input size ({input.size()}) is deprecated. "
                          "Please ensure they have the same size.")
+    if not ((input >= 0) & (input <= 1)).all():
+        raise RuntimeError("all elements of input should be between 0 and 1")
     losses = -(target * input.log().clamp_min(-100) + (1 - target) * (1 - input).log().clamp_min(-100))
     return _reduced(losses if weight is None else losses * weight, _reduction(size_average, reduce, reduction))
 
@@ -191,6 +193,9 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
 
 
 def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
+    if input1.dim() != input2.dim() or input1.dim() != target.dim():
+        raise RuntimeError(f"margin_ranking_loss : All input tensors should have same dimension but got sizes: input1: {input1.size()}, "
+                           f"input2: {input2.size()}, target: {target.size()} ")
     return _reduced((-target * (input1 - input2) + margin).clamp_min(0), _reduction(size_average, reduce, reduction))
 
 

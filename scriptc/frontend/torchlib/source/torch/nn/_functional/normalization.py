@@ -8,20 +8,38 @@ from torch.nn._functional.vision import pad
 def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
     if not training:
         return ops.batch_norm(input, running_mean, running_var, weight, bias, eps=eps)
+    count = input.numel() // input.shape[1]
+    if count == 1:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.size()}")
     result, mean, var = ops.batch_norm_train(input, weight, bias, eps=eps)
     if running_mean is not None:
-        count = input.numel() // input.shape[1]
         running_mean.copy_(running_mean * (1 - momentum) + mean.detach() * momentum)
         unbiased = var.detach() * (float(count) / float(count - 1))
         running_var.copy_(running_var * (1 - momentum) + unbiased * momentum)
     return result
 
 
+def _check_last_sizes(input, normalized_shape):
+    """RuntimeError unless the input ends in these sizes."""
+    count = len(normalized_shape)
+    if count == 0:
+        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element")
+    fits = input.dim() >= count
+    for i in range(count if fits else 0):
+        if input.shape[input.dim() - count + i] != normalized_shape[i]:
+            fits = False
+    if not fits:
+        raise RuntimeError(f"Given normalized_shape={list(normalized_shape)}, expected input with shape [*, "
+                           f"{', '.join(str(n) for n in normalized_shape)}], but got input of size{list(input.shape)}")
+
+
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
+    _check_last_sizes(input, normalized_shape)
     return ops.layer_norm(input, weight, bias, axes=len(normalized_shape), eps=eps)
 
 
 def rms_norm(input, normalized_shape, weight=None, eps=None):
+    _check_last_sizes(input, normalized_shape)
     if eps is None:
         eps = torch.finfo(input.dtype).eps
     return ops.rms_norm(input, weight, axes=len(normalized_shape), eps=eps)

@@ -64,6 +64,16 @@ def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
 
 def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corners=None, recompute_scale_factor=None, antialias=False):
     count = input.dim() - 2
+    if mode in ("nearest", "area", "nearest-exact") and align_corners is not None:
+        raise ValueError("align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear")
+    if size is not None and scale_factor is not None:
+        raise ValueError("only one of size or scale_factor should be defined")
+    if size is None and scale_factor is None:
+        raise ValueError("either size or scale_factor should be defined")
+    for given in (size, scale_factor):
+        if isinstance(given, (tuple, list)) and len(given) != count:
+            raise ValueError(f"Input and output must have the same number of spatial dimensions, but got input with spatial dimensions of "
+                             f"{list(input.shape[2:])} and {given}.")
     if size is not None:
         sizes = [size] * count if isinstance(size, int) else list(size)
         scales = None

@@ -274,6 +274,14 @@ class RNNCellBase(Module):
     def _zeros(self, input):
         return torch.zeros(*input.shape[:-1], self.hidden_size, dtype=input.dtype)
 
+    def _checked(self, input, state):
+        """A given state. RuntimeError if it is for another number of sequences."""
+        if state.dim() != input.dim():
+            raise RuntimeError(f"{self._get_name()}: for {input.dim()}-D input, hx should also be {input.dim()}-D but got {state.dim()}-D tensor")
+        if input.dim() == 2 and input.shape[0] != state.shape[0]:
+            raise RuntimeError(f"Input batch size {input.shape[0]} doesn't match hidden0 batch size {state.shape[0]}")
+        return state
+
     def extra_repr(self):
         s = f"{self.input_size}, {self.hidden_size}"
         if self.bias is not True:
@@ -290,7 +298,7 @@ class RNNCell(RNNCellBase):
         self.nonlinearity = nonlinearity
 
     def forward(self, input, hx=None):
-        h = self._zeros(input) if hx is None else hx
+        h = self._zeros(input) if hx is None else self._checked(input, hx)
         total = F.linear(input, self.weight_ih, self.bias_ih) + F.linear(h, self.weight_hh, self.bias_hh)
         return total.tanh() if self.nonlinearity == "tanh" else F.relu(total)
 
@@ -303,7 +311,7 @@ class LSTMCell(RNNCellBase):
         if hx is None:
             zeros = self._zeros(input)
             hx = (zeros, zeros)
-        h, c = hx
+        h, c = self._checked(input, hx[0]), self._checked(input, hx[1])
         gates = F.linear(input, self.weight_ih, self.bias_ih) + F.linear(h, self.weight_hh, self.bias_hh)
         i, f, g, o = gates.chunk(4, -1)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
@@ -315,7 +323,7 @@ class GRUCell(RNNCellBase):
         super().__init__(input_size, hidden_size, bias, 3, device, dtype)
 
     def forward(self, input, hx=None):
-        h = self._zeros(input) if hx is None else hx
+        h = self._zeros(input) if hx is None else self._checked(input, hx)
         ir, iz, n_x = F.linear(input, self.weight_ih, self.bias_ih).chunk(3, -1)
         hr, hz, n_h = F.linear(h, self.weight_hh, self.bias_hh).chunk(3, -1)
         r = (ir + hr).sigmoid()
