@@ -121,8 +121,8 @@ def threshold(input, threshold, value, inplace=False):
 def glu(input, dim=-1):
     if input.size(dim) % 2 != 0:
         raise RuntimeError(f"Halving dimension must be even, but dimension {dim % input.dim()} is size {input.size(dim)}")
-    a, b = input.chunk(2, dim)
-    return a * b.sigmoid()
+    half = input.size(dim) // 2
+    return input.narrow(dim, 0, half) * input.narrow(dim, half, half).sigmoid()
 
 
 def _softmax_dim(dim, rank):

@@ -24,22 +24,21 @@ def _check_last_sizes(input, normalized_shape):
     count = len(normalized_shape)
     if count == 0:
         raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element")
-    fits = input.dim() >= count
-    for i in range(count if fits else 0):
-        if input.shape[input.dim() - count + i] != normalized_shape[i]:
-            fits = False
-    if not fits:
-        raise RuntimeError(f"Given normalized_shape={list(normalized_shape)}, expected input with shape [*, "
-                           f"{', '.join(str(n) for n in normalized_shape)}], but got input of size{list(input.shape)}")
+    for i in range(count):
+        if input.size(i - count) != normalized_shape[i]:
+            raise RuntimeError(f"Given normalized_shape={list(normalized_shape)}, expected input with shape [*, "
+                               f"{', '.join(str(n) for n in normalized_shape)}], but size {i - count} of the input is {input.size(i - count)}")
 
 
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
-    _check_last_sizes(input, normalized_shape)
+    if weight is None:      # a weight's own sizes are checked against the input's
+        _check_last_sizes(input, normalized_shape)
     return ops.layer_norm(input, weight, bias, axes=len(normalized_shape), eps=eps)
 
 
 def rms_norm(input, normalized_shape, weight=None, eps=None):
-    _check_last_sizes(input, normalized_shape)
+    if weight is None:
+        _check_last_sizes(input, normalized_shape)
     if eps is None:
         eps = torch.finfo(input.dtype).eps
     return ops.rms_norm(input, weight, axes=len(normalized_shape), eps=eps)

@@ -278,8 +278,8 @@ class RNNCellBase(Module):
         """A given state. RuntimeError if it is for another number of sequences."""
         if state.dim() != input.dim():
             raise RuntimeError(f"{self._get_name()}: for {input.dim()}-D input, hx should also be {input.dim()}-D but got {state.dim()}-D tensor")
-        if input.dim() == 2 and input.shape[0] != state.shape[0]:
-            raise RuntimeError(f"Input batch size {input.shape[0]} doesn't match hidden0 batch size {state.shape[0]}")
+        if input.dim() == 2 and input.size(0) != state.size(0):
+            raise RuntimeError(f"Input batch size {input.size(0)} doesn't match hidden0 batch size {state.size(0)}")
         return state
 
     def extra_repr(self):
