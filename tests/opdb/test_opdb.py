@@ -9,8 +9,8 @@ pytestmark = pytest.mark.oracle
 PARTS = 8
 
 
-@pytest.mark.parametrize("part", range(PARTS))
-def test_what_compiles_gives_torchs_results_and_gradients(part: int, tmp_path: Path) -> None:
+def wrong(part: int, folder: Path, dtypes: tuple[str, ...], limit: int, **options: bool) -> list[str]:
+    """What differs from torch, or breaks, among one part of the database."""
     torch = pytest.importorskip("torch")
     from scriptc.frontend.imports import Importer
     from scriptc.frontend.stage import parse_file
@@ -18,9 +18,16 @@ def test_what_compiles_gives_torchs_results_and_gradients(part: int, tmp_path: P
     from tests.opdb.harness import judge
 
     torch.set_num_threads(1)
-    importer = Importer([tmp_path], parse_file)
-    wrong = []
-    for info in entries()[part::PARTS]:
-        report = judge(info, tmp_path, ("float64", "int64"), limit=2, importer=importer)
-        wrong += [f"{report.name}: {f.case.expression}: {f.detail}" for f in report.findings if f.status in ("differ", "broken", "gradient")]
-    assert wrong == []
+    importer = Importer([folder], parse_file)
+    reports = [judge(info, folder, dtypes, limit=limit, importer=importer, **options) for info in entries()[part::PARTS]]
+    return [f"{r.full_name}: {f.case.expression}: {f.detail}" for r in reports for f in r.findings if f.status in ("differ", "broken", "gradient")]
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_what_compiles_gives_torchs_results_and_gradients(part: int, tmp_path: Path) -> None:
+    assert wrong(part, tmp_path, ("float64", "int64"), 2) == []
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_the_engine_gives_torchs_results_where_sizes_have_names(part: int, tmp_path: Path) -> None:
+    assert wrong(part, tmp_path, ("float32",), 1, engine=True, varying=True) == []
