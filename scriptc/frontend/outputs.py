@@ -35,6 +35,7 @@ def _leaf(value: Value, out: list[Value]) -> Leaf:
 def _flatten(ev: Evaluator, value: Any, method: str, out: list[Value], depth: int) -> Structure:
     if depth > 40:
         ev.error("E0201", what="nested containers in a result", limit=40)
+    value = used(ev, value)
     if isinstance(value, TensorValue):
         content = read(ev, value)
         return _leaf(ev.constant(content) if isinstance(content, np.ndarray) else content, out)

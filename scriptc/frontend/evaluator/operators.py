@@ -312,6 +312,9 @@ def compare(ev: Evaluator, kind: str, left: Any, right: Any) -> Any:
             result = special(ev, right, swapped, left)
         if result is not MISSING and result is not NotImplemented:
             return result
+        if kind == "NotEq" and result is MISSING:
+            # object.__ne__ is the opposite of __eq__.
+            return unary(ev, "Not", compare(ev, "Eq", left, right))
         left, right = native(left), native(right)
         if isinstance(left, Instance) or isinstance(right, Instance):
             if kind in ("Eq", "NotEq"):
@@ -323,7 +326,8 @@ def compare(ev: Evaluator, kind: str, left: Any, right: Any) -> Any:
     if isinstance(left, tuple | PyList) and isinstance(right, tuple | PyList):
         return sequence_compare(ev, kind, left, right)
     if isinstance(left, PyDict) and isinstance(right, PyDict) and kind in ("Eq", "NotEq"):
-        return dict_equal(ev, left, right) == (kind == "Eq")
+        equal = dict_equal(ev, left, right)
+        return equal if kind == "Eq" else unary(ev, "Not", equal)
     if isinstance(left, PySet) and isinstance(right, PySet):
         return host(set(left.content), set(right.content))
     try:
@@ -404,9 +408,21 @@ def sequence_compare(ev: Evaluator, kind: str, left: Any, right: Any) -> Any:
     return outcome
 
 
-def dict_equal(ev: Evaluator, left: PyDict, right: PyDict) -> bool:
+def dict_equal(ev: Evaluator, left: PyDict, right: PyDict) -> Any:
     a, b = left.content, right.content
-    return a.keys() == b.keys() and all(a[k] is b[k] or truthy(ev, compare(ev, "Eq", a[k], b[k])) for k in a)
+    return a.keys() == b.keys() and all_equal(ev, [(a[k], b[k]) for k in a])
+
+
+def all_equal(ev: Evaluator, pairs: list[tuple[Any, Any]]) -> Any:
+    """Whether the values of every pair are the same or equal: a bool, or a dynamic bool."""
+    from scriptc.frontend.evaluator.joins import both
+
+    result: Any = True
+    for x, y in pairs:
+        result = both(ev, result, True if x is y else truthy(ev, compare(ev, "Eq", x, y)))
+        if result is False:
+            return False
+    return result
 
 
 def sequence_items(ev: Evaluator, value: Any) -> list[Any]:

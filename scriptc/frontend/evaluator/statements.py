@@ -170,10 +170,16 @@ def augmented(ev: Evaluator, kind: str, current: Any, value: Any) -> Any:
 
         extend(ev, current, value)
         return current
+    if isinstance(current, PyList) and kind == "Mult":
+        current.write("content", binary(ev, kind, current, value).content)
+        return current
+    if isinstance(current, PySet) and not current.frozen and kind in ("BitAnd", "Sub", "BitXor") and isinstance(value, PySet):
+        current.write("content", binary(ev, kind, current, value).content)
+        return current
     if isinstance(current, PyDict) and kind == "BitOr" and isinstance(value, PyDict):
         current.change().update(value.content)
         return current
-    if isinstance(current, PySet) and kind == "BitOr" and isinstance(value, PySet):
+    if isinstance(current, PySet) and not current.frozen and kind == "BitOr" and isinstance(value, PySet):
         current.change().update(value.content)
         return current
     if isinstance(current, Instance):

@@ -23,10 +23,12 @@ from scriptc.frontend.evaluator.operators import (
     special,
     truthy,
     type_name,
+    unary,
     used,
 )
 from scriptc.frontend.pylib import lists, strings
 from scriptc.frontend.pylib.iteration import Counted, DynamicRange, Zipped, items_of, iterate
+from scriptc.frontend.pylib.methods import sort_items
 from scriptc.frontend.pylib.types import class_method, static_method
 from scriptc.frontend.storage import TensorValue, shape_of
 from scriptc.frontend.values import (
@@ -125,12 +127,22 @@ def zip_(ev: Evaluator, *iterables: Any, strict: bool = False) -> Any:
 
 
 @builtin("map")
-def map_(ev: Evaluator, function: Any, *iterables: Any) -> Iterating:
+def map_(ev: Evaluator, function: Any, *iterables: Any) -> Any:
+    sources = [iterate(ev, i) for i in iterables]
+    if any(isinstance(s, Counted) and not isinstance(s.count, int) for s in sources):
+        source = Zipped(sources).counted(ev)
+        return lists.make_list(ev, Counted(source.count, lambda i: call(ev, function, list(source.item(i)), {})))
+    iterables = tuple(sources)
     return Iterating([call(ev, function, list(items), {}) for items in zip(*(items_of(ev, i) for i in iterables), strict=False)])
 
 
 @builtin("filter")
 def filter_(ev: Evaluator, function: Any, iterable: Any) -> Any:
+    source = iterate(ev, iterable)
+    if isinstance(source, Counted) and not isinstance(source.count, int):
+        ev.error("E0211", what="filter() of a sequence whose length is only known at run time",
+                 hint="write the loop: for item in items: if condition: kept.append(item)")
+    iterable = source
     kept = PyList([])
     for item in items_of(ev, iterable):
         truth = truthy(ev, item if function is None else call(ev, function, [item], {}))
@@ -156,8 +168,6 @@ def reversed_(ev: Evaluator, value: Any) -> Any:
 
 @builtin("sorted")
 def sorted_(ev: Evaluator, iterable: Any, *, key: Any = None, reverse: Any = False) -> PyList:
-    from scriptc.frontend.pylib.methods import sort_items
-
     return sort_items(ev, lists.make_list(ev, iterable), key, reverse)
 
 
@@ -189,7 +199,10 @@ def counted_sum(ev: Evaluator, source: Counted, start: Any) -> Any:
 
 
 def _extreme(ev: Evaluator, name: str, arguments: tuple[Any, ...], key: Any, default: Any) -> Any:
-    items = items_of(ev, arguments[0]) if len(arguments) == 1 else list(arguments)
+    source = iterate(ev, arguments[0]) if len(arguments) == 1 else list(arguments)
+    if isinstance(source, Counted) and not isinstance(source.count, int):
+        return _extreme_of_list(ev, name, lists.make_list(ev, source), key, default)
+    items = items_of(ev, source) if isinstance(source, Counted) else list(source)
     if not items:
         if default is MISSING:
             ev.throw("ValueError", f"{name}() arg is an empty sequence")
@@ -205,6 +218,20 @@ def _extreme(ev: Evaluator, name: str, arguments: tuple[Any, ...], key: Any, def
         better = truthy(ev, compare(ev, kind, a, b))
         best = branch(ev, better, _constant(item), _constant(best))
     return best
+
+
+def _extreme_of_list(ev: Evaluator, name: str, items: PyList, key: Any, default: Any) -> Any:
+    """min() or max() of a list whose length is only known at run time: the first of its order."""
+    from scriptc.frontend.evaluator.subscripts import get_item
+
+    ordered = sort_items(ev, items, key, name == "max")
+    if default is not MISSING:
+        return branch(ev, truthy(ev, items), lambda: get_item(ev, ordered, 0), lambda: default)
+    filled = truthy(ev, items)
+    if isinstance(filled, Dynamic):
+        ev.builder.location = ev.location()
+        ev.builder.emit("check", [filled.value], {"exception": "ValueError", "message": f"{name}() arg is an empty sequence"})
+    return get_item(ev, ordered, 0)
 
 
 def same_kind(a: Any, b: Any) -> bool:
@@ -276,8 +303,11 @@ def is_integer(value: Any) -> bool:
 
 @builtin("all")
 def all_(ev: Evaluator, iterable: Any) -> Any:
+    source = iterate(ev, iterable)
+    if isinstance(source, Counted):
+        return unary(ev, "Not", ev.op("list_contains", truths(ev, source), False))
     result: Any = True
-    for item in items_of(ev, iterable):
+    for item in source:
         result = both(ev, result, truthy(ev, item))
         if result is False:
             return False
@@ -286,12 +316,20 @@ def all_(ev: Evaluator, iterable: Any) -> Any:
 
 @builtin("any")
 def any_(ev: Evaluator, iterable: Any) -> Any:
+    source = iterate(ev, iterable)
+    if isinstance(source, Counted):
+        return ev.op("list_contains", truths(ev, source), True)
     result: Any = False
-    for item in items_of(ev, iterable):
+    for item in source:
         result = either(ev, result, truthy(ev, item))
         if result is True:
             return True
     return result
+
+
+def truths(ev: Evaluator, source: Counted) -> Any:
+    """The truth of each element of a sequence of unknown length, as a list of the program."""
+    return lists.as_dynamic(ev, lists.make_list(ev, Counted(source.count, lambda i: truthy(ev, source.item(i)))))
 
 
 @builtin("isinstance")

@@ -5,7 +5,7 @@ from typing import Any
 
 from scriptc.frontend.evaluator.calls import call
 from scriptc.frontend.evaluator.core import Evaluator
-from scriptc.frontend.evaluator.operators import compare, truthy
+from scriptc.frontend.evaluator.operators import all_equal
 from scriptc.frontend.pylib.builtin_classes import builtin_class
 from scriptc.frontend.pylib.builtins import host_function
 from scriptc.frontend.values import MISSING, Builtin, Class, Instance, PyDict, PyList, TypeForm
@@ -136,7 +136,7 @@ def equal(ev: Evaluator, arguments: list[Any], keywords: dict[str, Any]) -> Any:
     left, right = arguments
     if not isinstance(right, Instance) or right.cls is not left.cls:
         return NotImplemented
-    return all(truthy(ev, compare(ev, "Eq", left.slots[f.name], right.slots[f.name])) is True for f in fields_of(left.cls))
+    return all_equal(ev, [(left.slots[f.name], right.slots[f.name]) for f in fields_of(left.cls)])
 
 
 def field_list(ev: Evaluator, value: Any) -> tuple[Any, ...]:

@@ -165,9 +165,15 @@ def sort_items(ev: Evaluator, items: PyList, key: Any, reverse: Any) -> PyList:
     if isinstance(reverse, Dynamic):
         ev.error("E0211", what="sorting in a direction that is only known at run time")
     if isinstance(items.content, Dynamic):
+        keys_of = items.content
         if key is not None:
-            ev.error("E0211", what="sorting by a key a list whose length is only known at run time")
-        order = ev.raw("list_order", [items.content], {"reverse": bool(reverse)})
+            from scriptc.frontend.pylib import lists
+            from scriptc.frontend.pylib.iteration import Counted
+
+            source = lists.counted(ev, items)
+            keyed = lists.make_list(ev, Counted(source.count, lambda i: call(ev, key, [source.item(i)], {})))
+            keys_of = lists.as_dynamic(ev, keyed)
+        order = ev.raw("list_order", [keys_of], {"reverse": bool(reverse)})
         return PyList(Dynamic(ev.raw("list_take", [items.content, order], {})))
     keys = items.content if key is None else [call(ev, key, [item], {}) for item in items.content]
     if any(isinstance(k, Dynamic) for k in keys):

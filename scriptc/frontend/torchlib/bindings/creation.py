@@ -141,7 +141,7 @@ def scalar_tensor(ev: Evaluator, data: Any, *, dtype: Any = None, device: Any = 
 
 @tensor_method("new_tensor")
 def new_tensor(ev: Evaluator, input: Any, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> TensorValue:
-    return finish(tensor_from(ev, data, dtype), requires_grad)
+    return finish(tensor_from(ev, data, dtype or storage.dtype(input)), requires_grad)
 
 
 def tensor_from(ev: Evaluator, data: Any, dtype: DType | None = None) -> TensorValue:

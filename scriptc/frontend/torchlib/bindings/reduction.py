@@ -12,7 +12,7 @@ from scriptc.frontend.torchlib.bindings.elementwise import inplace
 from scriptc.frontend.torchlib.bindings.promotion import converted, integral_to_float, promoted
 from scriptc.frontend.torchlib.bindings.register import both, tensor_method
 from scriptc.frontend.values import Class, PyList, StructTuple
-from scriptc.ir.types import DTYPES, FLOAT_CATEGORY, int64
+from scriptc.ir.types import DTYPES, FLOAT_CATEGORY, int64, uint8
 
 _RESULTS: dict[tuple[str, ...], Class] = {}
 
@@ -55,8 +55,18 @@ _reduction("prod", "prod", True)
 _reduction("mean", "mean", True)
 _reduction("amax", "amax", False)
 _reduction("amin", "amin", False)
-_reduction("any", "any", False)
-_reduction("all", "all", False)
+
+
+def _truth_reduction(name: str) -> None:
+    def function(ev: Evaluator, input: Any, dim: Any = None, keepdim: Any = False) -> TensorValue:
+        result = ev.op(name, input, dims=dims_of(ev, dim), keepdim=bool(keepdim))
+        # A uint8 tensor was torch's bool once, and its any() and all() still answer in uint8.
+        return converted(ev, result, uint8) if storage.dtype(input) is uint8 else result
+    both(name)(function)
+
+
+_truth_reduction("any")
+_truth_reduction("all")
 
 
 @both("logsumexp")
@@ -179,6 +189,11 @@ def median(ev: Evaluator, input: Any, dim: Any = None, keepdim: Any = False) -> 
 
     middle = binary(ev, "FloorDiv", binary(ev, "Sub", count, 1), 2)
     picked = [ev.op("select", v, middle, dim=axis) for v in (values, indices)]
+    if storage.dtype(input).is_floating_point:
+        # nan sorts last; the median of a row that holds one is the first of them.
+        last = ev.op("select", values, -1, dim=axis)
+        first = ev.op("argmax", flat, dim=axis, keepdim=False)
+        picked = [ev.op("where", ev.op("isnan", last), nan, middle) for nan, middle in zip((last, first), picked, strict=True)]
     if dim is None:
         return picked[0]
     return named("median", ("values", "indices"), tuple(ev.op("unsqueeze", p, dim=dim) if keepdim else p for p in picked))

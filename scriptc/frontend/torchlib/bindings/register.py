@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scriptc.frontend.evaluator.core import Evaluator
-from scriptc.frontend.storage import TensorValue
+from scriptc.frontend.storage import TensorValue, dtype, read, shape_of, write
 from scriptc.frontend.values import Builtin, Class, Property
 
 TORCH: dict[str, dict[str, Any]] = {"torch": {}}
@@ -22,21 +22,33 @@ def builtin(name: str, function: Callable[..., Any]) -> Builtin:
     parameters = list(signature.parameters)[1:]
 
     def invoke(ev: Evaluator, arguments: list[Any], keywords: dict[str, Any]) -> Any:
-        given = {}
+        given: dict[str, Any] = {}
+        out = None
         for key, value in keywords.items():
             if key not in parameters and _ALIASES.get(key) in parameters:
                 key = _ALIASES[key]
             if key == "out" and "out" not in parameters:
-                if value is not None:
-                    ev.error("E0222", name=f"{name}(out=...)")
+                out = value
                 continue
             given[key] = value
         try:
             signature.bind(ev, *arguments, **given)
         except TypeError as error:
             return ev.throw("TypeError", f"{name}() {error}")
-        return function(ev, *arguments, **given)
+        result = function(ev, *arguments, **given)
+        return result if out is None else write_out(ev, name, result, out)
     return Builtin(name, invoke, as_method=False)
+
+
+def write_out(ev: Evaluator, name: str, result: Any, out: Any) -> TensorValue:
+    """The result written into the tensor given as `out=`, which must have its shape and dtype already."""
+    if not isinstance(result, TensorValue) or not isinstance(out, TensorValue):
+        ev.error("E0222", name=f"{name}(out=...) of a function with several results")
+    if shape_of(ev, result) != shape_of(ev, out) or None in (shape_of(ev, out) or (None,)) or dtype(result) is not dtype(out):
+        ev.error("E0222", name=f"{name}(out=...) into a tensor of another shape or dtype",
+                 hint="use the result, or write it with copy_()")
+    write(ev, out, read(ev, result))
+    return out
 
 
 def torch_function(*names: str, module: str = "torch") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
