@@ -1,4 +1,4 @@
-"""What users do with modules: hooks, containers, parametrisations, packed sequences; each program does what it does in eager torch."""
+"""What users do with modules, and what they get wrong: each program does in every respect what it does in eager torch, or is refused."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.language.harness import Program, judge, programs
 
 pytestmark = pytest.mark.oracle
 
-PROGRAMS = list(programs(Path(__file__).with_name("modules.txt")))
+PROGRAMS = [p for name in ("modules.txt", "edges.txt") for p in programs(Path(__file__).with_name(name))]
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=[p.name for p in PROGRAMS])
@@ -17,3 +17,4 @@ def test_agrees_with_eager_torch(program: Program, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     verdict = judge(program, tmp_path)
     assert verdict.status == program.marks.get("status", "agree"), verdict.detail
+    assert verdict.code == program.marks.get("code", verdict.code)

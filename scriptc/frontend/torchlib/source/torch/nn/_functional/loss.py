@@ -81,6 +81,8 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
     gap = (input - target).abs()
     losses = torch.where(gap <= delta, 0.5 * gap * gap, delta * (gap - 0.5 * delta))
+    if input.is_floating_point():
+        losses = losses.to(input.dtype)
     return _reduced(losses if weight is None else losses * weight, reduction)
 
 
