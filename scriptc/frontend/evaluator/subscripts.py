@@ -137,6 +137,8 @@ def dynamic_index(ev: Evaluator, value: Any, index: Dynamic) -> Any:
     from scriptc.frontend.pylib import lists
 
     items = list(value.content if isinstance(value, PyList) else value)
+    if index.type == BOOL:
+        index = ev.op("scalar_int", index)
     if not isinstance(index.type, IntType) or not items or any(lifted_type(ev, v) is None for v in items):
         ev.error("E0211", what=f"an index into a {type_name(value)} that is only known at run time",
                  hint="its elements have no common type at run time; iterate over it, or index it by a known number")
@@ -188,13 +190,33 @@ def delete_item(ev: Evaluator, target: Any, index: Any) -> None:
         if key not in target.content:
             ev.throw("KeyError", repr(key))
         del target.change()[key]
-    elif isinstance(target, PyList) and not isinstance(target.content, Dynamic):
+    elif isinstance(target, PyList) and (isinstance(target.content, Dynamic) or is_run_time(index)):
+        delete_at_run_time(ev, target, index)
+    elif isinstance(target, PyList):
         try:
             del target.change()[index]
         except IndexError:
             ev.throw("IndexError", "list assignment index out of range")
     else:
         ev.throw("TypeError", f"'{type_name(target)}' object doesn't support item deletion")
+
+
+def is_run_time(index: Any) -> bool:
+    return any(isinstance(p, Dynamic) for p in ((index.start, index.stop, index.step) if isinstance(index, slice) else (index,)))
+
+
+def delete_at_run_time(ev: Evaluator, target: PyList, index: Any) -> None:
+    """del target[index] where the list or the index is only known at run time."""
+    from scriptc.frontend.pylib import lists
+
+    if not isinstance(index, slice):
+        lists.pop(ev, target, index)
+        return
+    if index.step not in (None, 1) or any(isinstance(p, Dynamic) or (p or 0) < 0 for p in (index.start, index.stop)):
+        ev.error("E0211", what="deleting a slice with bounds that are negative or only known at run time")
+    stop = None if index.stop is None else max(index.stop, index.start or 0)
+    rest = PyList([]) if stop is None else get_item(ev, target, slice(stop, None))
+    target.write("content", lists.concatenate(ev, get_item(ev, target, slice(None, index.start or 0)), rest).content)
 
 
 def set_tensor_item(ev: Evaluator, tensor: TensorValue, index: Any, value: Any) -> None:

@@ -86,8 +86,10 @@ def reverse(ev: Evaluator, self: PyList) -> None:
 
 @method("list")
 def remove(ev: Evaluator, self: PyList, item: Any) -> None:
-    items = self.change()
-    del items[position(ev, items, item, "list.remove(x): x not in list")]
+    from scriptc.frontend.pylib import lists
+
+    lists.pop(ev, self, ev.op("list_index", self.content, item) if lists.is_dynamic(self)
+              else position(ev, self.content, item, "list.remove(x): x not in list"))
 
 
 @method("list", "index")

@@ -93,3 +93,9 @@ def promote_types(ev: Evaluator, type1: Any, type2: Any) -> DType:
 @torch_function("result_type")
 def result_type(ev: Evaluator, tensor1: Any, tensor2: Any) -> DType:
     return result_dtype(ev, tensor1, tensor2)
+
+
+@torch_function("can_cast")
+def can_cast(ev: Evaluator, from_: Any, to: Any) -> bool:
+    """torch.can_cast: never to a lesser category (complex, float, int, bool)."""
+    return bool(from_.category <= to.category)
