@@ -9,7 +9,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("file", ["strings.txt", "numbers.txt", "tensors.txt", "containers.txt", "attributes.txt"])
+@pytest.mark.parametrize("file", ["strings.txt", "numbers.txt", "tensors.txt", "containers.txt", "attributes.txt", "values.txt"])
 def test_programs_on_run_time_values_agree_with_eager(file: str, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     from tests.language.harness import judge, programs

@@ -192,6 +192,8 @@ def dynamic_binary(ev: Evaluator, kind: str, scalar: str, left: Any, right: Any)
         return percent_format(ev, left, right)
     if kind == "Mult" and isinstance(left, tuple) | isinstance(right, tuple):
         ev.error("E0211", what="a sequence repeated a number of times that is only known at run time")
+    if isinstance(left, complex) or isinstance(right, complex):
+        ev.error("E0211", what="complex arithmetic with numbers that are only known at run time")
     left, right = some(ev, left), some(ev, right)
     if kind == "Add" and is_string(left) and is_string(right):
         return ev.op("scalar_format", left, right, pattern="{}{}")

@@ -69,7 +69,37 @@ def class_item(ev: Evaluator, value: Any, index: Any) -> Any:
     return TypeForm(value, index if isinstance(index, tuple) else (index,))
 
 
+MAX_ENTRIES = 64   # of a dict that is searched by a key only known at run time: every entry is a branch
+
+
+def entry_at_run_time(ev: Evaluator, content: dict[Any, Any], key: Dynamic, otherwise: Any) -> Any:
+    """The value under a key that is only known at run time, by comparing with each in turn; else `otherwise()`."""
+    from scriptc.frontend.evaluator.joins import branch
+    from scriptc.frontend.evaluator.operators import compare, truthy
+
+    if len(content) > MAX_ENTRIES or not all(isinstance(k, str | int | float) for k in content):
+        hashable(ev, key)
+    entries = list(content.items())
+
+    def search(position: int) -> Any:
+        if position == len(entries):
+            return otherwise()
+        known, found = entries[position]
+        return branch(ev, truthy(ev, compare(ev, "Eq", known, key)), lambda: found, lambda: search(position + 1))
+    return search(0)
+
+
 def dict_item(ev: Evaluator, value: PyDict, index: Any) -> Any:
+    if isinstance(index, Dynamic) and value.content and value.kind in ("dict", "OrderedDict"):
+        from scriptc.frontend.evaluator.operators import contains
+
+        present = contains(ev, value, index)
+        if isinstance(present, Dynamic):
+            ev.builder.location = ev.location()
+            ev.builder.emit("check", [present.value, index.value], {"exception": "KeyError", "message": "{}"})
+            content = dict(value.content)
+            _, last = content.popitem()
+            return entry_at_run_time(ev, content, index, lambda: last)
     key = hashable(ev, index)
     content = value.content
     if key in content:

@@ -155,6 +155,8 @@ def put_formatted(ev: Evaluator, out: _Pieces, value: Any, conversion: str, spec
         value = repr_of(ev, value)
     elif conversion == "s":
         value = str_of(ev, value)
+    if isinstance(specification, Dynamic):
+        ev.error("E0211", what="a format specification that is only known at run time")
     if not specification:
         put(ev, out, value)
         return

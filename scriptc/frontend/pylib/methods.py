@@ -203,7 +203,10 @@ def sorted_at_run_time(ev: Evaluator, items: PyList, keys: PyList, reverse: bool
 @method("dict", "get")
 def dict_get(ev: Evaluator, self: PyDict, key: Any, default: Any = None) -> Any:
     from scriptc.frontend.evaluator.operators import hashable
+    from scriptc.frontend.evaluator.subscripts import entry_at_run_time
 
+    if isinstance(key, Dynamic):
+        return entry_at_run_time(ev, self.content, key, lambda: default)
     return self.content.get(hashable(ev, key), default)
 
 

@@ -115,7 +115,7 @@ def math_module() -> dict[str, Any]:
     names["isclose"] = function("isclose", _isclose)
     for name in ("factorial", "isqrt"):
         names[name] = Builtin(name, _math_function(name))
-    names["fsum"] = function("fsum", lambda ev, items: math.fsum(items_of(ev, items)))
+    names["fsum"] = function("fsum", _exact_sum)
     names["modf"] = function("modf", lambda ev, x: _pair(ev, x, math.modf, "modf_fraction", "modf_whole"))
     names["frexp"] = function("frexp", lambda ev, x: _pair(ev, x, math.frexp, "frexp_mantissa", "frexp_exponent"))
     return names
@@ -126,6 +126,13 @@ def _isclose(ev: Evaluator, a: Any, b: Any, *, rel_tol: Any = 1e-9, abs_tol: Any
     if any(isinstance(v, Dynamic) for v in values):
         return ev.op("scalar_math", *values, function="isclose")
     return math.isclose(values[0], values[1], rel_tol=values[2], abs_tol=values[3])
+
+
+def _exact_sum(ev: Evaluator, items: Any) -> float:
+    values = items_of(ev, items)
+    if any(isinstance(v, Dynamic) for v in values):
+        ev.error("E0211", what="math.fsum of numbers that are only known at run time")
+    return math.fsum(values)
 
 
 def _pair(ev: Evaluator, x: Any, host: Any, *names: str) -> tuple[Any, ...]:
