@@ -42,6 +42,7 @@ class Importer:
         self._parameter: Class | None = None
         self._tables: dict[str, dict[str, Any]] | None = None
         self._files: dict[str, Path | None] = {}
+        self._shims: dict[str, bool] = {}
         self._trees: dict[Path, tuple[Source, Any]] = {}
         self.guarded = 0    # inside how many `try` bodies: there a missing module must raise at once
 
@@ -109,7 +110,7 @@ class Importer:
         if name not in self._files:
             parts = name.split(".")
             self._files[name] = None
-            for root in ([LIBRARY] if parts[0] in ("torch", "einops") else [*self.paths, LIBRARY]):
+            for root in ([LIBRARY] if self.is_shim(parts[0]) else self.paths):
                 base = root.joinpath(*parts)
                 for candidate in (base / "__init__.py", base.with_suffix(".py")):
                     if candidate.is_file():
@@ -117,8 +118,15 @@ class Importer:
                         return candidate
         return self._files[name]
 
+    def is_shim(self, top: str) -> bool:
+        """True for a package that our library stands in for, whatever lies on the path."""
+        if top not in self._shims:
+            self._shims[top] = (LIBRARY / top).is_dir() or (LIBRARY / f"{top}.py").is_file()
+        return self._shims[top]
+
     def is_package_folder(self, name: str) -> bool:
-        return any(root.joinpath(*name.split(".")).is_dir() for root in [*self.paths, LIBRARY])
+        parts = name.split(".")
+        return any(root.joinpath(*parts).is_dir() for root in ([LIBRARY] if self.is_shim(parts[0]) else self.paths))
 
     def exists(self, ev: Evaluator, name: str) -> bool:
         """True if module `name` can be had."""
@@ -243,7 +251,7 @@ class Importer:
         return value
 
     def is_ours(self, name: str) -> bool:
-        return name.split(".")[0] == "torch" or (self._tables is not None and name in self._tables)
+        return self.is_shim(name.split(".")[0]) or (self._tables is not None and name in self._tables)
 
     def binds(self, module: str, name: str) -> bool:
         """True if the module's own file binds `name` at its top level."""

@@ -10,7 +10,7 @@ from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.evaluator.operators import BINARY, COMPARE, binary, compare, is_number, some, type_name
 from scriptc.frontend.pylib import dataclass, enums, inspection, paths
 from scriptc.frontend.pylib.attributes import special_attribute
-from scriptc.frontend.pylib.builtin_classes import builtin_class
+from scriptc.frontend.pylib.builtin_classes import CONSTRUCTORS, builtin_class
 from scriptc.frontend.pylib.builtins import host_function
 from scriptc.frontend.pylib.iteration import items_of
 from scriptc.frontend.pylib.namedtuples import make_namedtuple
@@ -40,14 +40,13 @@ def standard_modules(ev: Evaluator) -> dict[str, dict[str, Any]]:
                                      "addHandler", "warning_once", "info_once", "addFilter", "isEnabledFor", "warning_advice"))
     return {
         "math": math_module(),
-        "functools": {"partial": Builtin("partial", make_partial), "wraps": function("wraps", wraps),
+        "functools": {"partial": builtin_class("partial"), "wraps": function("wraps", wraps),
                       "lru_cache": function("lru_cache", lru_cache), "cache": function("cache", identity),
                       "reduce": function("reduce", reduce), "cached_property": function("cached_property", cached_property),
                       "update_wrapper": function("update_wrapper", lambda ev, wrapper, wrapped, *a, **k: wrapper),
                       "partialmethod": Builtin("partialmethod", make_partial), "total_ordering": function("total_ordering", identity)},
         "collections": {"OrderedDict": builtin_class("OrderedDict"), "defaultdict": builtin_class("defaultdict"),
-                        "Counter": builtin_class("Counter"), "deque": builtin_class("list"),
-                        "namedtuple": Builtin("namedtuple", make_namedtuple), "UserDict": builtin_class("dict")},
+                        "Counter": builtin_class("Counter"), "namedtuple": Builtin("namedtuple", make_namedtuple), "UserDict": builtin_class("dict")},
         "collections.abc": abstract,
         "itertools": itertools_module(),
         "typing": typing_names,
@@ -74,7 +73,7 @@ def standard_modules(ev: Evaluator) -> dict[str, dict[str, Any]]:
         "os": {"environ": PyDict({}), "getenv": function("getenv", lambda ev, name, default=None: default), "sep": "/", "name": "posix",
                "getcwd": function("getcwd", lambda ev: "."), "PathLike": Class("PathLike", (builtin_class("object"),), {}, "os")},
         "os.path": paths.os_path(),
-        "sys": {"version_info": (3, 13, 0, "final", 0), "platform": "linux", "maxsize": 2**63 - 1, "modules": PyDict({}),
+        "sys": {"version_info": (3, 13, 0, "final", 0), "platform": "linux", "maxsize": 2**63 - 1, "modules": loaded_modules(),
                 "path": PyList([]), "argv": PyList([""]), "byteorder": "little", "version": "3.13.0"},
         "re": re_module(),
         "time": {"time": function("time", lambda ev: 0.0), "perf_counter": function("perf_counter", lambda ev: 0.0)},
@@ -85,7 +84,29 @@ def standard_modules(ev: Evaluator) -> dict[str, dict[str, Any]]:
         "string": {"ascii_lowercase": "abcdefghijklmnopqrstuvwxyz", "ascii_letters": "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
                    "digits": "0123456789"},
         "builtins": {},
+        "_scriptc": {"find_module": function("find_module", lambda ev, name: ev.importer.module(ev, name) if ev.importer.exists(ev, name)
+                                             else None)},
     }
+
+
+def loaded_modules() -> Instance:
+    """sys.modules: every module that can be had, as if it had been imported."""
+    def lookup(ev: Evaluator, name: Any) -> Any:
+        return ev.importer.module(ev, name) if isinstance(name, str) and ev.importer.exists(ev, name) else None
+
+    def item(ev: Evaluator, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        found = lookup(ev, arguments[1])
+        return found if found is not None else ev.throw("KeyError", repr(arguments[1]))
+
+    def get(ev: Evaluator, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        found = lookup(ev, arguments[1])
+        return found if found is not None else (arguments[2] if len(arguments) > 2 else keywords.get("default"))
+
+    cls = Class("dict", (builtin_class("object"),), {}, "sys")
+    cls.slots["__getitem__"] = Builtin("__getitem__", item, as_method=True)
+    cls.slots["get"] = Builtin("get", get, as_method=True)
+    cls.slots["__contains__"] = Builtin("__contains__", lambda ev, a, k: lookup(ev, a[1]) is not None, as_method=True)
+    return Instance(cls)
 
 
 def function(name: str, host: Any) -> Builtin:
@@ -177,6 +198,9 @@ def make_partial(ev: Evaluator, arguments: list[Any], keywords: dict[str, Any]) 
     if isinstance(target, Partial):
         return Partial(target.function, (*target.arguments, *arguments[1:]), {**target.keywords, **keywords})
     return Partial(target, tuple(arguments[1:]), keywords)
+
+
+CONSTRUCTORS["partial"] = lambda ev, cls, arguments, keywords: make_partial(ev, arguments, keywords)
 
 
 def wraps(ev: Evaluator, wrapped: Any, *rest: Any, **keywords: Any) -> Builtin:

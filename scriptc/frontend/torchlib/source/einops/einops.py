@@ -1,0 +1,1 @@
+from einops.patterns import EinopsError, einsum, parse_shape, rearrange, reduce, repeat

@@ -1,0 +1,14 @@
+class EntryNotFoundError(OSError):
+    pass
+
+
+class RepositoryNotFoundError(OSError):
+    pass
+
+
+class HfHubHTTPError(OSError):
+    pass
+
+
+class LocalEntryNotFoundError(OSError):
+    pass
