@@ -5,17 +5,20 @@ not there do not matter to a model that does not reach them. Nothing is ever imp
 """
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from scriptc.errors import CompileError
 from scriptc.frontend.evaluator.control import Rest, exec_block
 from scriptc.frontend.evaluator.core import Call, Evaluator
+from scriptc.frontend.parser import read_source
 from scriptc.frontend.syntax import Node
 from scriptc.frontend.values import MISSING, WORLD, Class, Frame, Instance, LanguageError, ModuleValue, Unavailable
 from scriptc.location import Source, Span
 
 LIBRARY = Path(__file__).parent / "torchlib" / "source"
+OVERLAY = Path(__file__).parent / "torchlib" / "overlay"    # single modules that stand in for those of a package on the path
 
 _LIBRARY_TREES: dict[Path, tuple[Source, Any]] = {}    # our own files do not change while a process runs, and nothing writes to a tree
 
@@ -110,7 +113,7 @@ class Importer:
         if name not in self._files:
             parts = name.split(".")
             self._files[name] = None
-            for root in ([LIBRARY] if self.is_shim(parts[0]) else self.paths):
+            for root in ([LIBRARY] if self.is_shim(parts[0]) else [OVERLAY, *self.paths]):
                 base = root.joinpath(*parts)
                 for candidate in (base / "__init__.py", base.with_suffix(".py")):
                     if candidate.is_file():
@@ -128,6 +131,17 @@ class Importer:
         parts = name.split(".")
         return any(root.joinpath(*parts).is_dir() for root in ([LIBRARY] if self.is_shim(parts[0]) else self.paths))
 
+    def find_definition(self, package: str, patterns: tuple[str, ...], name: str) -> str | None:
+        """The module among a package's files (`patterns` in order) that defines `name` at its top level."""
+        wanted = re.compile(rf"^(?:class|def) {re.escape(name)}\b|^{re.escape(name)}\s*(?::[^=\n]+)?=", re.MULTILINE)
+        for root in self.paths:
+            folder = root / package
+            for pattern in patterns:
+                for file in sorted(folder.glob(pattern)):
+                    if wanted.search(read_source(file).text):
+                        return ".".join(file.relative_to(root).with_suffix("").parts)
+        return None
+
     def exists(self, ev: Evaluator, name: str) -> bool:
         """True if module `name` can be had."""
         return name in self.modules or name in self.tables(ev) or self.find(name) is not None or self.is_package_folder(name)
@@ -141,8 +155,9 @@ class Importer:
 
     def stored_name(self, path: Path) -> str:
         """The file's name in an archive, the same wherever the file lies."""
-        if LIBRARY in path.parents:
-            return f"<{path.relative_to(LIBRARY).as_posix()}>"
+        for ours in (LIBRARY, OVERLAY):
+            if ours in path.parents:
+                return f"<{path.relative_to(ours).as_posix()}>"
         resolved = path.resolve()
         for root in self.paths:
             if root.resolve() in resolved.parents:

@@ -8,7 +8,19 @@ import numpy as np
 from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.evaluator.operators import type_name, used
 from scriptc.frontend.storage import TensorValue, read
-from scriptc.frontend.values import Device, Dynamic, Instance, Iterating, PyDict, PyList, PySet, StructTuple, TypeForm
+from scriptc.frontend.values import (
+    Class,
+    Device,
+    Dynamic,
+    Function,
+    Instance,
+    Iterating,
+    PyDict,
+    PyList,
+    PySet,
+    StructTuple,
+    TypeForm,
+)
 from scriptc.ir.graph import Fixed, Group, Leaf, Structure, Value
 from scriptc.ir.types import DType
 
@@ -69,6 +81,6 @@ def _flatten(ev: Evaluator, value: Any, method: str, out: list[Value], depth: in
     if isinstance(value, DType | Device) or (isinstance(value, TypeForm) and value in TORCH_NAMES):
         # torch's own name of it, as a string: an archive holds no classes of torch.
         return Fixed(repr(value) if isinstance(value, DType) else str(value) if isinstance(value, Device) else f"torch.{value.origin}")
-    if hasattr(value, "name"):
-        return Fixed(str(value))
+    if hasattr(value, "name"):     # a class, a function
+        return Fixed(value.name if isinstance(value, Class | Function) else str(value))
     return ev.error("E0260", method=method, found=f"a {type_name(value)}")

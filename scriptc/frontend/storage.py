@@ -143,9 +143,21 @@ def _write_diagonal(ev: Any, base: Any, step: ViewStep, new: Any) -> Any:
     return ev.raw("diagonal_scatter", [base, new], step.attributes)
 
 
+def _write_expand(ev: Any, base: Any, step: ViewStep, new: Any) -> Any:
+    """Writing is allowed where nothing was repeated."""
+    before, after = content_type(base).shape, content_type(new).shape
+    if before is None or after is None:
+        ev.error("E0251", view=step.op)
+    if any(size != 1 for size in after[:len(after) - len(before)]) or before != after[len(after) - len(before):]:
+        ev.throw("RuntimeError", "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+                                 "Please clone() the tensor before performing the operation.")
+    return _write_reshape(ev, base, step, new)
+
+
 WRITERS: dict[str, Callable[[Any, Any, ViewStep, Any], Any]] = {
     "reshape": _write_reshape, "squeeze": _write_reshape, "unsqueeze": _write_reshape,
     "detach": _write_detach, "permute": _write_permute, "slice": _write_slice, "select": _write_select, "diagonal": _write_diagonal,
+    "expand": _write_expand,
 }
 
 

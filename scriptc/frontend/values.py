@@ -218,7 +218,7 @@ class StructTuple(tuple[Any, ...]):
 class Class(Mutable):
     """A class of the language; slots are its namespace."""
 
-    __slots__ = ("annotations", "bases", "is_module_class", "metaclass", "module", "mro", "name", "native", "span")
+    __slots__ = ("annotations", "bases", "has_getattribute", "is_module_class", "metaclass", "module", "mro", "name", "native", "span")
 
     def __init__(self, name: str, bases: tuple[Class, ...], namespace: dict[str, Any], module: str = "",
                  native: str = "", span: Span | None = None) -> None:
@@ -233,6 +233,7 @@ class Class(Mutable):
         self.metaclass: Class | None = None
         self.span = span
         self.annotations: dict[str, Any] = {}
+        self.has_getattribute = any("__getattribute__" in c.slots for c in self.mro if c.bases)
         self.is_module_class = any(c.name == "Module" and c.module == "torch.nn.modules.module" for c in self.mro)
 
     def lookup(self, name: str) -> Any:

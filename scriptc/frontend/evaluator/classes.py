@@ -36,15 +36,19 @@ def class_statement(ev: Evaluator, node: Any, frame: Frame, rest: Rest) -> Compl
     body = Frame(frame.source, frame, frame.globals, "class",
                  f"{frame.function}.{node.name}" if frame.function else node.name)
     body.slots["%annotations"] = {}
+    body.slots["%functions"] = functions = list[Function]()   # every `def` of the body: decorators may hide them from the namespace
     body.slots["__module__"] = ev.importer.module_name(frame.globals)
     body.slots["__qualname__"] = node.name
     exec_block(ev, node.body, body, Rest(ev, None, None, "return"))
     annotations = body.slots.pop("%annotations")
     body.slots.pop("__qualname__", None)
+    body.slots.pop("%functions")
     cls = make_class(ev, node.name, tuple(bases), dict(body.slots), body.slots["__module__"],
                      Span(frame.source, node.start, node.end) if hasattr(node, "start") else None)
     cls.annotations = annotations
     adopt(cls)
+    for function in functions:
+        function.cls = function.cls or cls
     if isinstance(metaclass, Class) and metaclass.name not in ("ABCMeta", "type", "EnumMeta", "EnumType"):
         cls.metaclass = metaclass
     else:

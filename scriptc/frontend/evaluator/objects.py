@@ -17,6 +17,7 @@ from scriptc.frontend.values import (
     Dynamic,
     Function,
     Instance,
+    LanguageError,
     Iterating,
     ModuleValue,
     Partial,
@@ -104,7 +105,7 @@ def missing_attribute(ev: Evaluator, value: Any, name: str) -> Any:
 def find_attribute(ev: Evaluator, value: Any, name: str) -> Any:
     """value.name, or MISSING."""
     if isinstance(value, Instance):
-        return instance_attribute(ev, value, name)
+        return instance_attribute(ev, value, name) if not value.cls.has_getattribute else through_getattribute(ev, value, name)
     if isinstance(value, TensorValue):
         return tensor_attribute(ev, value, name)
     if isinstance(value, ModuleValue):
@@ -126,6 +127,19 @@ def find_attribute(ev: Evaluator, value: Any, name: str) -> Any:
                 return call(ev, found.getter, [value], {})
             return bind(ev, found, value, value.cls)
     return plain_attribute(ev, value, name)
+
+
+def through_getattribute(ev: Evaluator, value: Instance, name: str) -> Any:
+    """value.name of a class that defines `__getattribute__`."""
+    from scriptc.frontend.evaluator.calls import call
+
+    try:
+        return call(ev, value.cls.lookup("__getattribute__"), [value, name], {})
+    except LanguageError as error:
+        if not error.value.cls.is_subclass(ev.importer.builtin_class("AttributeError")):
+            raise
+        fallback = value.cls.lookup("__getattr__")
+        return call(ev, fallback, [value, name], {}) if fallback is not MISSING else MISSING
 
 
 def plain_attribute(ev: Evaluator, value: Any, name: str) -> Any:
@@ -226,6 +240,12 @@ def class_attribute(ev: Evaluator, cls: Class, name: str) -> Any:
         return found
     if name in ("__name__", "__qualname__"):
         return cls.name
+    if cls.native and name.startswith("__"):
+        from scriptc.frontend.pylib.protocol import container_method
+
+        found = container_method(cls.native, name)
+        if found is not MISSING:
+            return found
     if name == "__module__":
         return cls.module
     if name == "__mro__":
@@ -266,6 +286,11 @@ def super_attribute(ev: Evaluator, value: Super, name: str) -> Any:
         found = plain_attribute(ev, value.self.native, name)
         if found is not MISSING:
             return found
+        from scriptc.frontend.pylib.protocol import container_method
+
+        found = container_method(value.self.cls.native, name)
+        if found is not MISSING:
+            return BoundMethod(found, value.self)
     from scriptc.frontend.pylib.builtin_classes import object_method
 
     found = object_method(name)

@@ -196,6 +196,8 @@ def function_statement(ev: Evaluator, node: Any, frame: Frame, rest: Rest) -> Co
     prefix = f"{frame.function}." if frame.function else ""
     made: Any = Function(node, node.name, prefix + node.name, frame, defaults, keyword_defaults,
                          is_generator=contains_yield(node))
+    if frame.kind == "class":
+        frame.slots["%functions"].append(made)
     for decorator in reversed(node.decorator_list):
         ev.at(decorator)
         applied = ev.eval(decorator, frame)

@@ -8,8 +8,10 @@ from scriptc.frontend.values import (
     MISSING,
     BoundMethod,
     Builtin,
+    Class,
     Device,
     Function,
+    Instance,
     Partial,
     Property,
     PyDict,
@@ -26,8 +28,26 @@ _FUNCTION: dict[str, Callable[[Function], Any]] = {
     "__dict__": lambda f: PyDict(dict(f.attributes or {})),
     "__annotations__": lambda f: PyDict({}),
     "__defaults__": lambda f: f.defaults or None,
+    "__code__": lambda f: _code(f),
     "__kwdefaults__": lambda f: PyDict(f.keyword_defaults) if f.keyword_defaults else None,
 }
+
+
+def _code(function: Function) -> Instance:
+    """What is asked of a code object: the names of parameters and local variables, and how many arguments there are."""
+    from scriptc.frontend.imports import bound_names
+    from scriptc.frontend.pylib.builtin_classes import builtin_class
+
+    node: Any = function.node
+    arguments = node.args
+    positional = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
+    names = [*positional, *(a.arg for a in arguments.kwonlyargs), *(a.arg for a in (arguments.vararg, arguments.kwarg) if a is not None)]
+    body = node.body if isinstance(node.body, list) else []
+    made = Instance(Class("code", (builtin_class("object"),), {}, "types"))
+    made.slots.update(co_name=function.name, co_argcount=len(positional), co_kwonlyargcount=len(arguments.kwonlyargs),
+                      co_posonlyargcount=len(arguments.posonlyargs),
+                      co_varnames=tuple(dict.fromkeys([*names, *(n for statement in body for n in bound_names(statement))])))
+    return made
 
 
 def special_attribute(ev: Any, value: Any, name: str) -> Any:

@@ -49,11 +49,19 @@ def _build() -> None:
     base_exception.slots["__init__"] = Builtin("__init__", _exception_init, as_method=True)
     base_exception.slots["__str__"] = Builtin("__str__", lambda ev, a, k: exceptions.text_of(ev, a[0]), as_method=True)
     base_exception.slots["with_traceback"] = Builtin("with_traceback", lambda ev, a, k: a[0], as_method=True)
+    _CLASSES["property"].slots["__init__"] = Builtin("__init__", _property_init, as_method=True)
     _CLASSES["object"].slots.update({n: object_method(n) for n in OBJECT_METHODS})
 
 
 def _exception_init(ev: Any, arguments: list[Any], keywords: dict[str, Any]) -> None:
     arguments[0].write("args", tuple(arguments[1:]))
+
+
+def _property_init(ev: Any, arguments: list[Any], keywords: dict[str, Any]) -> None:
+    """For a subclass of property, which has a `__get__` of its own."""
+    target, *functions = arguments
+    for name, function in zip(("fget", "fset", "fdel"), [*functions, None, None, None], strict=False):
+        target.write(name, keywords.get(name, function))
 
 
 def _object_setattr(ev: Any, arguments: list[Any], keywords: dict[str, Any]) -> None:
@@ -64,9 +72,11 @@ def _object_setattr(ev: Any, arguments: list[Any], keywords: dict[str, Any]) -> 
 
 
 def _object_getattribute(ev: Any, arguments: list[Any], keywords: dict[str, Any]) -> Any:
-    from scriptc.frontend.evaluator.objects import get_attribute
+    from scriptc.frontend.evaluator.objects import find_attribute, instance_attribute, missing_attribute
 
-    return get_attribute(ev, arguments[0], arguments[1])
+    target, name = arguments
+    found = instance_attribute(ev, target, name) if isinstance(target, Instance) else find_attribute(ev, target, name)
+    return found if found is not MISSING else missing_attribute(ev, target, name)
 
 
 def _object_new(ev: Any, arguments: list[Any], keywords: dict[str, Any]) -> Any:

@@ -28,16 +28,24 @@ def module() -> dict[str, Any]:
     """The names of `dataclasses`."""
     return {
         "dataclass": Builtin("dataclass", decorate),
-        "field": host_function("field", lambda ev, *, default=MISSING, default_factory=MISSING, init=True, repr=True, compare=True,
-                               hash=None, metadata=None, kw_only=False: Field(default, default_factory, init, kw_only)),
+        "field": host_function("field", make_field),
         "fields": host_function("fields", field_list),
         "asdict": host_function("asdict", as_dict),
         "astuple": host_function("astuple", lambda ev, value: tuple(value.slots[f.name] for f in fields_of(value.cls))),
         "replace": host_function("replace", replace),
         "is_dataclass": host_function("is_dataclass", lambda ev, value: (
             value if isinstance(value, Class) else getattr(value, "cls", builtin_class("object"))).lookup("%fields") is not MISSING),
-        "MISSING": MISSING, "InitVar": TypeForm("InitVar"), "KW_ONLY": TypeForm("KW_ONLY"),
+        "MISSING": NOT_GIVEN, "InitVar": TypeForm("InitVar"), "KW_ONLY": TypeForm("KW_ONLY"),
     }
+
+
+NOT_GIVEN = Instance(Class("_MISSING_TYPE", (), {}, "dataclasses"))   # dataclasses.MISSING as the language sees it
+
+
+def make_field(ev: Evaluator, *, default: Any = NOT_GIVEN, default_factory: Any = NOT_GIVEN, init: bool = True, repr: bool = True,
+               compare: bool = True, hash: Any = None, metadata: Any = None, kw_only: bool = False) -> Field:
+    """dataclasses.field"""
+    return Field(MISSING if default is NOT_GIVEN else default, MISSING if default_factory is NOT_GIVEN else default_factory, init, kw_only)
 
 
 def fields_of(cls: Class) -> list[Field]:
@@ -146,7 +154,9 @@ def field_list(ev: Evaluator, value: Any) -> tuple[Any, ...]:
     result = []
     for declared in fields_of(cls):
         made = Instance(kind)
-        made.slots.update(name=declared.name, default=declared.default)
+        made.slots.update(name=declared.name, default=NOT_GIVEN if declared.default is MISSING else declared.default,
+                          default_factory=NOT_GIVEN if declared.factory is MISSING else declared.factory, init=declared.init,
+                          kw_only=declared.keyword_only, metadata=PyDict({}), type=None)
         result.append(made)
     return tuple(result)
 

@@ -8,7 +8,7 @@ from typing import Any
 from scriptc.frontend.evaluator.calls import call
 from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.evaluator.operators import BINARY, COMPARE, binary, compare, is_number, some, type_name
-from scriptc.frontend.pylib import dataclass, enums, inspection, paths
+from scriptc.frontend.pylib import dataclass, enums, inspection, mappings, paths
 from scriptc.frontend.pylib.attributes import special_attribute
 from scriptc.frontend.pylib.builtin_classes import CONSTRUCTORS, builtin_class
 from scriptc.frontend.pylib.builtins import host_function
@@ -85,7 +85,9 @@ def standard_modules(ev: Evaluator) -> dict[str, dict[str, Any]]:
                    "digits": "0123456789"},
         "builtins": {},
         "_scriptc": {"find_module": function("find_module", lambda ev, name: ev.importer.module(ev, name) if ev.importer.exists(ev, name)
-                                             else None)},
+                                             else None),
+                     "find_definition": function("find_definition", lambda ev, package, patterns, name:
+                                                 ev.importer.find_definition(package, patterns, name))},
     }
 
 
@@ -311,6 +313,7 @@ def typing_module() -> dict[str, Any]:
     """`typing`: names that only annotations use, and the few functions."""
     names: dict[str, Any] = {name: typing_name(name) for name in _TYPING}
     names["Set"] = typing_name("Set")
+    mappings.give_methods(names)
     names.update(OrderedDict=builtin_class("OrderedDict"), DefaultDict=builtin_class("defaultdict"), Counter=builtin_class("Counter"))
     names["NamedTuple"] = builtin_class("namedtuple")
     names["TypedDict"] = builtin_class("dict")
@@ -324,6 +327,7 @@ def typing_module() -> dict[str, Any]:
     names["override"] = function("override", identity)
     names["no_type_check"] = function("no_type_check", identity)
     names["runtime_checkable"] = function("runtime_checkable", identity)
+    names["dataclass_transform"] = function("dataclass_transform", lambda ev, **k: function("dataclass_transform", identity))
     names["get_origin"] = function("get_origin", lambda ev, t: t.origin if isinstance(t, TypeForm) else None)
     names["get_args"] = function("get_args", lambda ev, t: t.arguments if isinstance(t, TypeForm) else ())
     return names

@@ -4,6 +4,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from scriptc.frontend.evaluator.core import Evaluator
@@ -50,12 +51,7 @@ for _name in _TENSORS:
 def _limits(kind: str, dtype: DType) -> Instance:
     made = Instance(Class(kind, (builtin_class("object"),), {}, "torch"))
     if kind == "finfo":
-        if dtype.name == "bfloat16":
-            import ml_dtypes
-
-            info: Any = ml_dtypes.finfo(dtype.numpy)
-        else:
-            info = np.finfo(dtype.numpy)
+        info: Any = ml_dtypes.finfo(dtype.numpy)
         made.slots.update(min=float(info.min), max=float(info.max), eps=float(info.eps), tiny=float(info.tiny),
                           smallest_normal=float(info.tiny), resolution=float(info.resolution), bits=dtype.itemsize * 8)
     else:

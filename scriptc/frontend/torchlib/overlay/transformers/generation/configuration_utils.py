@@ -1,0 +1,1 @@
+from transformers.generation import CompileConfig, GenerationConfig, GenerationMode

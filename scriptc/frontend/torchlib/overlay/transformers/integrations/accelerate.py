@@ -1,0 +1,2 @@
+def force_accelerate_hooks(*args, **kwargs):
+    return lambda decorated: decorated
