@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from scriptc.frontend.evaluator.core import Evaluator
-from scriptc.frontend.evaluator.operators import type_name, used
+from scriptc.frontend.evaluator.operators import some, type_name, used
 from scriptc.frontend.storage import TensorValue
 from scriptc.frontend.values import (
     MISSING,
@@ -32,7 +32,7 @@ from scriptc.frontend.values import (
     TypeForm,
     Unavailable,
 )
-from scriptc.ir.types import BOOL, FLOAT, NONE, STR, DType, IntType, ListType, TupleType
+from scriptc.ir.types import BOOL, FLOAT, NONE, STR, DType, IntType, ListType, OptionalType, TupleType
 
 _HOST_CLASSES: dict[type, str] = {
     bool: "bool", int: "int", float: "float", complex: "complex", str: "str", bytes: "bytes", tuple: "tuple",
@@ -118,6 +118,8 @@ def find_attribute(ev: Evaluator, value: Any, name: str) -> Any:
         used(ev, value)
     if isinstance(value, Unavailable):
         ev.error("E0220", what=value.name, reason=value.reason)
+    if isinstance(value, Dynamic) and isinstance(value.type, OptionalType):
+        return find_attribute(ev, some(ev, value), name)    # raises, when it runs, if there is no value
     if isinstance(value, StructTuple):
         found = value.cls.lookup(name)
         if found is not MISSING:
@@ -362,6 +364,9 @@ def set_module_attribute(ev: Evaluator, target: Instance, name: str, value: Any)
                 return True
         if isinstance(value, TensorValue) and value.slots.get(("attribute", "is_buffer")):
             target.slots["_buffers"].change()[name] = value
+            hidden = target.slots["_non_persistent_buffers_set"]
+            if not value.slots.get(("attribute", "persistent"), True):
+                hidden.change()[name] = None
             return True
         return False
     if kind not in slots:

@@ -84,7 +84,7 @@ def standard_modules(ev: Evaluator) -> dict[str, dict[str, Any]]:
         "string": {"ascii_lowercase": "abcdefghijklmnopqrstuvwxyz", "ascii_letters": "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
                    "digits": "0123456789"},
         "builtins": {},
-        "_scriptc": {"find_module": function("find_module", lambda ev, name: ev.importer.module(ev, name) if ev.importer.exists(ev, name)
+        "_scriptc": {"given": function("given", some), "find_module": function("find_module", lambda ev, name: ev.importer.module(ev, name) if ev.importer.exists(ev, name)
                                              else None),
                      "find_definition": function("find_definition", lambda ev, package, patterns, name:
                                                  ev.importer.find_definition(package, patterns, name))},

@@ -99,6 +99,10 @@ def _answer(value: Any, *names: str, module: str = "torch") -> None:
 
 _answer(False, "is_available", module="torch.cuda")
 _answer(0, "device_count", module="torch.cuda")
+_answer(False, "is_current_stream_capturing", "is_initialized", "is_bf16_supported", module="torch.cuda")
+for _backend in ("xpu", "mps"):
+    _answer(False, "is_available", "is_current_stream_capturing", module=f"torch.{_backend}")
+    _answer(0, "device_count", module=f"torch.{_backend}")
 _answer(False, "is_available", module="torch.backends.mps")
 _answer(False, "is_autocast_enabled", "are_deterministic_algorithms_enabled", "is_inference_mode_enabled")
 _answer(False, "is_scripting", "is_tracing", module="torch.jit")

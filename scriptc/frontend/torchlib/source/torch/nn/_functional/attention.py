@@ -3,6 +3,7 @@ import math
 
 import __ops__ as ops
 import torch
+from _scriptc import given
 from torch.nn._functional.activation import softmax
 from torch.nn._functional.dropout import dropout
 from torch.nn._functional.linear import linear
@@ -10,6 +11,17 @@ from torch.nn._functional.vision import pad
 
 
 def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False):
+    # Both may be known at run time only: each case is a program of its own.
+    if attn_mask is None:
+        if is_causal:
+            return _attend(query, key, value, None, dropout_p, True, scale, enable_gqa)
+        return _attend(query, key, value, None, dropout_p, False, scale, enable_gqa)
+    if is_causal:
+        return _attend(query, key, value, given(attn_mask), dropout_p, True, scale, enable_gqa)
+    return _attend(query, key, value, given(attn_mask), dropout_p, False, scale, enable_gqa)
+
+
+def _attend(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa):
     if is_causal and attn_mask is not None:
         raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
     if enable_gqa:

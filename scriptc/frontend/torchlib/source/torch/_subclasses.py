@@ -1,0 +1,2 @@
+class FakeTensor:
+    """A tensor without content, which no program being compiled meets."""
