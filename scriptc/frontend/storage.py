@@ -147,7 +147,7 @@ def _write_expand(ev: Any, base: Any, step: ViewStep, new: Any) -> Any:
     """Writing is allowed where nothing was repeated."""
     before, after = content_type(base).shape, content_type(new).shape
     if before is None or after is None:
-        ev.error("E0251", view=step.op)
+        return ev.error("E0251", view=step.op)
     if any(size != 1 for size in after[:len(after) - len(before)]) or before != after[len(after) - len(before):]:
         ev.throw("RuntimeError", "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
                                  "Please clone() the tensor before performing the operation.")

@@ -66,4 +66,8 @@ def give_methods(names: dict[str, Any]) -> None:
     for kind, methods in (("Mapping", _READING), ("MutableMapping", {**_READING, **_WRITING})):
         cls: Class = names[kind]
         for name, body in methods.items():
-            cls.slots[name] = Builtin(name, lambda ev, arguments, keywords, body=body: body(ev, *arguments, **keywords), as_method=True)
+            cls.slots[name] = _method(name, body)
+
+
+def _method(name: str, body: Any) -> Builtin:
+    return Builtin(name, lambda ev, arguments, keywords: body(ev, *arguments, **keywords), as_method=True)
