@@ -84,11 +84,15 @@ def standard_modules(ev: Evaluator) -> dict[str, dict[str, Any]]:
         "string": {"ascii_lowercase": "abcdefghijklmnopqrstuvwxyz", "ascii_letters": "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
                    "digits": "0123456789"},
         "builtins": {},
-        "_scriptc": {"given": function("given", some), "find_module": function("find_module", lambda ev, name: ev.importer.module(ev, name) if ev.importer.exists(ev, name)
-                                             else None),
+        "_scriptc": {"given": function("given", some), "find_module": function("find_module", find_module),
                      "find_definition": function("find_definition", lambda ev, package, patterns, name:
                                                  ev.importer.find_definition(package, patterns, name))},
     }
+
+
+def find_module(ev: Evaluator, name: str) -> Any:
+    """The module called `name`; None if there is none."""
+    return ev.importer.module(ev, name) if ev.importer.exists(ev, name) else None
 
 
 def loaded_modules() -> Instance:
