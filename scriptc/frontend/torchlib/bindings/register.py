@@ -30,6 +30,9 @@ def builtin(name: str, function: Callable[..., Any]) -> Builtin:
             if key == "out" and "out" not in parameters:
                 out = value
                 continue
+            if key in parameters and signature.parameters[key].kind is inspect.Parameter.VAR_POSITIONAL:
+                arguments = [*arguments, value]   # zeros(size=(2, 2)) is zeros((2, 2))
+                continue
             given[key] = value
         try:
             signature.bind(ev, *arguments, **given)
