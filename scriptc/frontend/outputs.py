@@ -76,7 +76,8 @@ def _flatten(ev: Evaluator, value: Any, method: str, out: list[Value], depth: in
     if isinstance(value, Instance):
         if value.native is not None and not value.slots:
             return _flatten(ev, value.native, method, out, depth + 1)
-        held = {k: v for k, v in value.slots.items() if isinstance(k, str) and not k.startswith("%")}
+        held = {k: v for k, v in value.slots.items() if isinstance(k, str) and not k.startswith("%")
+                and not (value.cls.native == "enum" and k.startswith("_"))}
         return Group("object", tuple(_flatten(ev, v, method, out, depth + 1) for v in held.values()), tuple(held), value.cls.name)
     if isinstance(value, DType | Device) or (isinstance(value, TypeForm) and value in TORCH_NAMES):
         # torch's own name of it, as a string: an archive holds no classes of torch.

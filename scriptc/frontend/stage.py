@@ -25,7 +25,6 @@ from scriptc.frontend.storage import Lazy, Storage, TensorValue, content_type, t
 from scriptc.frontend.torchlib.bindings.random import STATE_NAME, Stream
 from scriptc.frontend.values import (
     MISSING,
-    Builtin,
     Class,
     Dynamic,
     Frame,
@@ -105,11 +104,9 @@ def _compile(ev: Evaluator, path: Path, entry: str | None, inputs: list[InputSpe
              train: bool) -> Compiled:
     frame = ev.importer.main(ev, path)
     target = construct(ev, frame, entry, path)
-    if isinstance(target, Function | Builtin):
-        model, exported = None, {"forward": target}
-    else:
-        model = target
-        exported = {}
+    model = target if isinstance(target, Instance) else None
+    exported = {"forward": target} if model is None else {}
+    if model is not None:
         for name in methods:
             from scriptc.frontend.evaluator.objects import find_attribute
 
@@ -149,7 +146,7 @@ def construct(ev: Evaluator, frame: Frame, entry: str | None, path: Path) -> Any
         raise CompileError(diagnostic("E0220", place, what=value.name, reason=value.reason))
     if isinstance(value, Class) and value.is_module_class:
         value = call(ev, value, [], {})
-    if not (isinstance(value, Function) or (isinstance(value, Instance) and value.cls.is_module_class)):
+    if not (definition_of(ev, value) is not None or (isinstance(value, Instance) and value.cls.is_module_class)):
         from scriptc.frontend.evaluator.operators import type_name
 
         raise CompileError(diagnostic("E0206", found=type_name(value)))
@@ -442,7 +439,11 @@ def definition_of(ev: Evaluator, method: Any) -> Function | None:
     """The `def` behind a method, through decorators that wrap it."""
     while True:
         if isinstance(method, Function):
-            return method
+            wrapped = (method.attributes or {}).get("__wrapped__")
+            if wrapped is None:
+                return method
+            method = wrapped
+            continue
         inner = getattr(method, "function", None)
         if inner is None:
             return None

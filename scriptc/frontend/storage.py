@@ -115,6 +115,33 @@ def tensor_of(content: Content) -> TensorValue:
 
 # How a write through one view step changes the base: (evaluator, base, step, new content of the view) -> new base.
 
+# Whether eager PyTorch would record gradients for a tensor: a leaf says so itself, a result has it from its operands.
+REQUIRES_GRAD = ("attribute", "requires_grad")
+GRAD_FN = ("attribute", "%grad_fn")
+
+
+def is_leaf(tensor: TensorValue) -> bool:
+    return GRAD_FN not in tensor.slots
+
+
+def requires_grad(tensor: TensorValue) -> bool:
+    """Tensor.requires_grad. Arguments of an exported method do not require gradients unless it says so."""
+    return bool(tensor.slots.get(REQUIRES_GRAD, tensor.is_parameter or not is_leaf(tensor)))
+
+
+def tracked(operand: Any) -> bool:
+    """True if gradients would flow through an operand."""
+    if isinstance(operand, list | tuple):
+        return any(tracked(o) for o in operand)
+    return isinstance(operand, TensorValue) and requires_grad(operand)
+
+
+def mark_tracked(result: Any) -> None:
+    """Note that a result was computed from a tensor that requires gradients."""
+    if isinstance(result, TensorValue) and dtype(result).is_floating_point:
+        result.slots[GRAD_FN] = True
+
+
 def _write_reshape(ev: Any, base: Any, step: ViewStep, new: Any) -> Any:
     return ev.raw("reshape_as", [new, base], {})
 
@@ -190,7 +217,10 @@ def view(ev: Any, tensor: TensorValue, op: str, operands: tuple[Any, ...], attri
     current = read(ev, tensor)
     seen = ev.raw(op, [current, *operands], attributes)
     step = ViewStep(op, operands, attributes, contiguous)
-    return TensorValue(tensor.storage, (*tensor.path, step), (ev.content(tensor.storage), seen))
+    made = TensorValue(tensor.storage, (*tensor.path, step), (ev.content(tensor.storage), seen))
+    if op != "detach" and ev.grad_enabled and requires_grad(tensor):
+        mark_tracked(made)
+    return made
 
 
 def write(ev: Any, tensor: TensorValue, new: Any) -> None:
@@ -198,6 +228,8 @@ def write(ev: Any, tensor: TensorValue, new: Any) -> None:
     storage = tensor.storage
     if storage.joined:
         ev.error("E0250", what="an in-place operation")
+    if ev.recording and ev.grad_enabled and requires_grad(tensor) and is_leaf(tensor):
+        ev.throw("RuntimeError", "a leaf Variable that requires grad is being used in an in-place operation.")
     if not (tensor.path or ev.recording):
         storage.write("content", new)
         return

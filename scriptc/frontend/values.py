@@ -323,6 +323,7 @@ class Builtin:
     name: str
     call: Callable[[Evaluator, list[Any], dict[str, Any]], Any]
     as_method: bool = False           # binds to an instance when found on a class
+    function: Any = None              # what it wraps: a decorated function
 
     def __repr__(self) -> str:
         return f"<built-in function {self.name}>"
@@ -428,6 +429,7 @@ class Iterating(Mutable):
     """An iterator over values that are already there (generators of the language run to their end first)."""
 
     __slots__ = ()
+    python_name = "generator"
 
     def __init__(self, items: Iterator[Any] | list[Any]) -> None:
         super().__init__()

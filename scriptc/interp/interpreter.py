@@ -1,7 +1,6 @@
 """Runs a function of the IR on numpy arrays, op by op, with the reference meanings."""
 from __future__ import annotations
 
-import builtins
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,23 +13,12 @@ from scriptc.errors import InternalError, diagnostic
 from scriptc.interp.ops.container import Packed
 from scriptc.interp.ops.scalar import format_value
 from scriptc.interp.registry import REFERENCES
+from scriptc.ir.exceptions import exception_class
 from scriptc.ir.graph import Function, Literal, Op, Region, Value
 from scriptc.ir.types import BOOL, FLOAT, STR, DictType, IntType, ListType, TensorType, TupleType, Type
 from scriptc.location import Location, printable
 
 STEP_BUDGET = 10_000_000   # loop iterations of one call
-
-_EXCEPTIONS = frozenset((
-    "ArithmeticError", "AssertionError", "AttributeError", "Exception", "IndexError", "KeyError", "LookupError", "NameError",
-    "NotImplementedError", "OSError", "OverflowError", "RuntimeError", "StopIteration", "TypeError", "ValueError",
-    "ZeroDivisionError", "ImportError", "FileNotFoundError", "UnicodeError",
-))
-
-
-def exception_class(name: str) -> type[Exception]:
-    """The builtin exception called `name`; RuntimeError for any other name (names are data, never looked up freely)."""
-    return getattr(builtins, name) if name in _EXCEPTIONS else RuntimeError
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scriptc.interp.interpreter import evaluate, exception_class, run_function
+from scriptc.interp.interpreter import evaluate, run_function
 from scriptc.ir.builder import Builder
+from scriptc.ir.exceptions import exception_class
 from scriptc.ir.graph import Function, Leaf, Value
 from scriptc.ir.reader import parse_function
 from scriptc.ir.types import INT

@@ -14,8 +14,9 @@ import math
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,8 @@ def to_host(value: Any) -> Any:
 
     if isinstance(value, torch.Tensor):
         return Tensor(value.detach().numpy().copy())
+    if hasattr(value, "_fields"):
+        return type(value)(*(to_host(v) for v in value))
     if type(value) in (list, tuple):
         return type(value)(to_host(v) for v in value)
     if type(value) is dict:
@@ -220,7 +223,7 @@ def same(found: Any, wanted: Any) -> str:
             return f"shape {array.shape} for {tuple(wanted.shape)}"
         expected = wanted.detach().numpy() if wanted.dtype != torch.bfloat16 else wanted.float().numpy()
         kind = np.complex128 if wanted.is_complex() else np.float64
-        if not np.allclose(array.astype(kind), expected.astype(kind), rtol=1e-5, atol=1e-7, equal_nan=True):
+        if not np.allclose(array.astype(kind), expected.astype(kind), rtol=1e-5, atol=5e-7, equal_nan=True):
             return f"{array} for {expected}"
         return ""
     if isinstance(wanted, torch.dtype | torch.device | torch.layout | torch.memory_format):
@@ -229,6 +232,12 @@ def same(found: Any, wanted: Any) -> str:
         if list(getattr(found, "_fields", ())) != list(wanted._fields):
             return f"{found!r} for {wanted!r}"
         return next((d for a, b in zip(found, wanted, strict=True) if (d := same(a, b))), "")
+    if isinstance(wanted, torch.Generator):
+        return "" if isinstance(found, torch.Generator) else f"{found!r} for {wanted!r}"
+    if isinstance(wanted, KeysView | ValuesView | ItemsView):
+        wanted = list(wanted)       # the views of a dict come back as lists
+    if isinstance(wanted, Enum):    # a member comes back as a record of its name and value
+        return "" if found is wanted else same(dict(found.items()), {"name": wanted.name, "value": wanted.value})
     if isinstance(wanted, list | tuple):
         kind = list if isinstance(wanted, list) else tuple
         if not isinstance(found, kind) or len(found) != len(wanted):

@@ -7,7 +7,6 @@ A lowering sees one op with concrete types and answers with a kernel, or with No
 """
 from __future__ import annotations
 
-import builtins
 import functools
 import importlib
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Any, TypeAlias
 
 from scriptc.errors import CallError, diagnostic
 from scriptc.interp.registry import REFERENCES
+from scriptc.ir.exceptions import exception_class
 from scriptc.ir.graph import Op
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import TensorType, Type
@@ -128,13 +128,3 @@ def _undefined(*, type: str) -> None:
 
 
 _EFFECTS: dict[str, Callable[..., Any]] = {"check": _check, "print": _print, "undefined": _undefined}
-_EXCEPTIONS: dict[str, type[Exception]] = {
-    name: kind for name, kind in vars(builtins).items()
-    if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, Warning | OSError | UnicodeError)
-}
-
-
-def exception_class(name: str) -> type[Exception]:
-    """The builtin exception called `name`; RuntimeError for any other name: a file must not choose classes."""
-    return _EXCEPTIONS.get(name, RuntimeError)
-

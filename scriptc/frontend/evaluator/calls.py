@@ -20,6 +20,7 @@ from scriptc.frontend.values import (
     Instance,
     Iterating,
     Partial,
+    PyList,
     StaticMethod,
     StructTuple,
     TypeForm,
@@ -87,14 +88,21 @@ def call_function(ev: Evaluator, function: Function, arguments: list[Any], keywo
     ev.stack.append(Call(parent.source, function.qualname, scope, chain))
     try:
         node = function.node
+        if node.__class__.__name__ == "AsyncFunctionDef":
+            ev.at(node)
+            ev.error("E0202", construct="calling a coroutine (async def)")
         if node.__class__.__name__ == "Lambda":
             return ev.eval(node.body, frame)  # type: ignore[attr-defined]
         if function.is_generator:
-            frame.slots["%yielded"] = []
+            frame.slots["%yielded"] = PyList([])
         root = Rest(ev, None, None, "return")
         completion = exec_block(ev, node.body, frame, root)  # type: ignore[attr-defined]
         if function.is_generator:
-            return Iterating(frame.slots["%yielded"])
+            from scriptc.frontend.pylib import lists
+            from scriptc.frontend.pylib.iteration import iterate
+
+            produced = frame.slots["%yielded"]
+            return iterate(ev, produced) if lists.is_dynamic(produced) else Iterating(produced.content)
         return completion.value if completion is not NORMAL else None
     finally:
         ev.stack.pop()

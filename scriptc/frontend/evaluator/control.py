@@ -14,7 +14,7 @@ from typing import Any
 from scriptc.frontend.evaluator.conditions import condition_of
 from scriptc.frontend.evaluator.core import STATEMENTS, Evaluator, statement
 from scriptc.frontend.evaluator.joins import Branch, assumed, merge
-from scriptc.frontend.values import Dynamic, Frame, LanguageError
+from scriptc.frontend.values import Dynamic, Frame, LanguageError, PyDict, PyList, PySet
 
 
 class Rest:
@@ -227,16 +227,27 @@ def emit_raise(ev: Evaluator, condition: Dynamic, arm: Arm, when: bool) -> None:
 
 # Loops over what is known: each iteration is walked.
 
-def unrolled(ev: Evaluator, items: list[Any], bind: Callable[[Any], None], node: Any, frame: Frame, rest: Rest) -> Completion:
+def walked(ev: Evaluator, container: Any, items: list[Any]) -> list[Any]:
+    """The items of a loop's container as they are now: its body may have changed it."""
+    if isinstance(container, PyDict | PySet) and len(container.content) != len(items):
+        ev.throw("RuntimeError", f"{'dictionary' if isinstance(container, PyDict) else 'Set'} changed size during iteration")
+    if not isinstance(container, PyList):
+        return items
+    if isinstance(container.content, Dynamic):
+        ev.error("E0202", construct="changing the list that a loop walks in a way that is only known at run time")
+    return container.content
+
+
+def unrolled(ev: Evaluator, container: Any, items: list[Any], bind: Callable[[Any], None], node: Any, frame: Frame, rest: Rest) -> Completion:
     """`for` over known items. Links: after the loop (absorbs break), then one per iteration (absorbs continue)."""
     after = Rest(ev, None, rest, "break")
     if node.orelse:
         after.run = None
 
     def iterate(index: int) -> Completion:
-        while index < len(items):
+        while index < len(now := walked(ev, container, items)):
             following = index + 1
-            bind(items[index])
+            bind(now[index])
             link = Rest(ev, _iteration_runner(iterate, following, node, frame, ev, after), after, "continue")
             completion = exec_block(ev, node.body, frame, link)
             if completion.kind == "at" and completion.target is link:

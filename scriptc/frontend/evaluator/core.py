@@ -11,7 +11,18 @@ from typing import Any, NoReturn
 import numpy as np
 
 from scriptc.errors import CompileError, diagnostic
-from scriptc.frontend.storage import Content, Lazy, Storage, TensorValue, content_type, read, tensor_of, unread
+from scriptc.frontend.storage import (
+    Content,
+    Lazy,
+    Storage,
+    TensorValue,
+    content_type,
+    mark_tracked,
+    read,
+    tensor_of,
+    tracked,
+    unread,
+)
 from scriptc.frontend.values import MISSING, Class, Dynamic, Frame, Instance, LanguageError
 from scriptc.interp.registry import REFERENCES
 from scriptc.ir import dims
@@ -234,6 +245,9 @@ class Evaluator:
         if self.without_gradient:
             self.constants_of_gradient.update(r for r in results if isinstance(r, Value))
         wrapped = tuple(self.wrap(r) for r in results)
+        if self.grad_enabled and not REGISTRY[name].no_gradient and name != "detach" and any(tracked(o) for o in operands):
+            for result in wrapped:
+                mark_tracked(result)
         return wrapped[0] if len(wrapped) == 1 else wrapped
 
     @property

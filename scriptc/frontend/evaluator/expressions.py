@@ -357,15 +357,17 @@ def dynamic_comprehension(ev: Evaluator, node: Any, clause: Any, source: Any, in
 
 @expression("Yield", "YieldFrom")
 def yield_expression(ev: Evaluator, node: Any, frame: Frame) -> None:
+    from scriptc.frontend.pylib import lists
     from scriptc.frontend.pylib.iteration import items_of
 
     scope = frame
     while "%yielded" not in scope.slots and scope.parent is not None:
         scope = scope.parent
     if node.__class__.__name__ == "Yield":
-        scope.slots["%yielded"].append(None if node.value is None else ev.eval(node.value, frame))
+        lists.append(ev, scope.slots["%yielded"], None if node.value is None else ev.eval(node.value, frame))
     else:
-        scope.slots["%yielded"].extend(items_of(ev, ev.eval(node.value, frame)))
+        for item in items_of(ev, ev.eval(node.value, frame)):
+            lists.append(ev, scope.slots["%yielded"], item)
 
 
 __all__ = ["evaluate_defaults", "lookup"]

@@ -26,6 +26,7 @@ from scriptc.frontend.evaluator.joins import (
     slot_value,
     write_slot,
 )
+from scriptc.frontend.evaluator.operators import some, used
 from scriptc.frontend.storage import Storage, TensorValue, shape_of
 from scriptc.frontend.values import MISSING, Conflict, Dynamic, Frame, PyList, close_journal, open_journal
 from scriptc.ir.graph import Value, literal
@@ -119,7 +120,8 @@ def for_statement(ev: Evaluator, node: Any, frame: Frame, rest: Rest) -> Complet
     from scriptc.frontend.pylib.iteration import Counted, iterate
 
     ev.at(node.iter)
-    source = iterate(ev, ev.eval(node.iter, frame))
+    container = some(ev, used(ev, ev.eval(node.iter, frame)))
+    source = iterate(ev, container)
 
     def bind(item: Any) -> None:
         ev.at(node.target)
@@ -134,7 +136,7 @@ def for_statement(ev: Evaluator, node: Any, frame: Frame, rest: Rest) -> Complet
             return attempt
     if ev.recording and len(source) > MAX_UNROLLED:
         ev.error("E0201", what="iterations of a loop", limit=MAX_UNROLLED)
-    return unrolled(ev, list(source), bind, node, frame, rest)
+    return unrolled(ev, container, list(source), bind, node, frame, rest)
 
 
 def dynamic_for(ev: Evaluator, node: Any, frame: Frame, rest: Rest, source: Any, bind: Callable[[Any], None]) -> Completion:

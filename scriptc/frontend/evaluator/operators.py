@@ -67,7 +67,7 @@ def type_name(value: Any) -> str:
              Device: "torch.device", type(None): "NoneType"}
     if isinstance(value, StructTuple):
         return value.cls.name
-    return names.get(type(value), type(value).__name__)
+    return names.get(type(value), getattr(value, "python_name", type(value).__name__))
 
 
 def used(ev: Evaluator, value: Any) -> Any:

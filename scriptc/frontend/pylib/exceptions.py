@@ -75,12 +75,14 @@ def builtin_kind(cls: Class) -> str:
 
 
 def message_of(ev: Any, value: Instance) -> tuple[str, str, list[Value]]:
-    """(builtin class name, `str.format` pattern, operands) for a `check` op."""
+    """(class as `exception_class` reads it, `str.format` pattern, operands) for a `check` op."""
     from scriptc.frontend.values import Dynamic
 
     text = text_of(ev, value)
+    base = builtin_kind(value.cls)
+    kind = base if value.cls.name == base else f"{value.cls.name}({base})"
     if isinstance(text, Dynamic):
-        return builtin_kind(value.cls), "{}", [text.value]
-    return builtin_kind(value.cls), str(text).replace("{", "{{").replace("}", "}}"), []
+        return kind, "{}", [text.value]
+    return kind, str(text).replace("{", "{{").replace("}", "}}"), []
 
 

@@ -24,6 +24,8 @@ from scriptc.ir.types import STR, TupleType
 class Counted:
     """A source whose length is only known at run time: `item(index)` gives its elements."""
 
+    python_name = "generator"
+
     def __init__(self, count: Any, item: Callable[[Any], Any]) -> None:
         self.count = count
         self.item = item
@@ -39,6 +41,8 @@ class Counted:
 
 class DynamicRange:
     """range() with a bound that is only known at run time."""
+
+    python_name = "range"
 
     def __init__(self, start: Any, stop: Any, step: Any) -> None:
         self.start, self.stop, self.step = start, stop, step
@@ -61,6 +65,8 @@ class DynamicRange:
 
 class Zipped:
     """enumerate() or zip() with a source whose length is only known at run time."""
+
+    python_name = "zip"
 
     def __init__(self, parts: list[Any], start: Any = None) -> None:
         self.parts = parts

@@ -46,7 +46,7 @@ def _joined(a: Type, b: Type) -> Type:
 
 @op(effects=True, no_gradient="it has no result")
 def check(condition: Bool, *values: AnyValue, exception: str, message: str) -> None:
-    """Raise `exception` (a builtin class name) with `message` unless `condition` holds.
+    """Raise `exception` (a builtin class name, or `Name(Builtin)` for a class of the program's own) with `message` unless `condition` holds.
 
     `message` is a `str.format` pattern over `values`, filled only on failure.
     """

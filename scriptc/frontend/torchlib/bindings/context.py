@@ -54,7 +54,8 @@ def grad_context(name: str, enabled: bool | None) -> Class:
 
 def decorated(mode: bool, function: Any) -> Builtin:
     """A function that runs under a gradient mode."""
-    return Builtin(getattr(function, "name", "function"), lambda ev, a, k: under(ev, mode, function, a, k), as_method=True)
+    return Builtin(getattr(function, "name", "function"), lambda ev, a, k: under(ev, mode, function, a, k), as_method=True,
+                   function=function)
 
 
 def under(ev: Evaluator, mode: bool, function: Any, arguments: list[Any], keywords: dict[str, Any]) -> Any:

@@ -54,7 +54,8 @@ tensor_method("__len__")(lambda ev, input: size(ev, input, 0))
 tensor_property("dtype")(lambda ev, input: storage.dtype(input))
 tensor_property("device")(lambda ev, input: Device("cpu"))
 tensor_property("is_cuda", "is_sparse", "is_quantized", "is_mps", "is_meta", "is_nested", "is_mkldnn", "is_xpu")(lambda ev, input: False)
-tensor_property("is_cpu", "is_leaf")(lambda ev, input: True)
+tensor_property("is_cpu")(lambda ev, input: True)
+tensor_property("is_leaf")(lambda ev, input: storage.is_leaf(input))
 tensor_property("grad", "grad_fn", "names")(lambda ev, input: None)
 tensor_property("T")(lambda ev, input: permute(ev, input, *range(rank_of(ev, input) - 1, -1, -1)))
 tensor_property("mT", "mH")(lambda ev, input: transpose(ev, input, -1, -2))
@@ -69,12 +70,12 @@ tensor_property("layout")(lambda ev, input: TypeForm("strided"))
 
 @tensor_property("requires_grad")
 def requires_grad(ev: Evaluator, input: TensorValue) -> bool:
-    return bool(input.slots.get(("attribute", "requires_grad"), input.is_parameter))
+    return storage.requires_grad(input)
 
 
 @tensor_method("requires_grad_")
 def set_requires_grad(ev: Evaluator, input: Any, requires_grad: Any = True) -> TensorValue:
-    input.write(("attribute", "requires_grad"), bool(requires_grad))
+    input.write(storage.REQUIRES_GRAD, bool(requires_grad))
     return input
 
 
