@@ -62,4 +62,6 @@ def detached(result: Any, arguments: Sequence[Any]) -> Any:
         return [detached(r, arguments) for r in result]
     if isinstance(result, tuple):
         return tuple(detached(r, arguments) for r in result)
+    if isinstance(result, dict):
+        return {k: detached(v, arguments) for k, v in result.items()}
     return result

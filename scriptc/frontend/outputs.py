@@ -64,9 +64,14 @@ def _flatten(ev: Evaluator, value: Any, method: str, out: list[Value], depth: in
         if isinstance(value.content, Dynamic):
             return _leaf(value.content.value, out)
         return Group("list", tuple(_flatten(ev, v, method, out, depth + 1) for v in value.content))
+    if isinstance(value, PyDict) and value.is_dynamic:
+        return _leaf(value.held.value, out)
     if isinstance(value, Iterating | PySet | range):
+        from scriptc.frontend.pylib import dicts
         from scriptc.frontend.pylib.iteration import items_of
 
+        if isinstance(value, PySet) and value.is_dynamic:
+            return _leaf(dicts.keys(ev, value).content.value, out)
         return Group("list", tuple(_flatten(ev, v, method, out, depth + 1) for v in items_of(ev, value)))
     if isinstance(value, PyDict):
         keys = tuple(value.content)

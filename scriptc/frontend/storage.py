@@ -228,7 +228,7 @@ def write(ev: Any, tensor: TensorValue, new: Any) -> None:
     storage = tensor.storage
     if storage.joined:
         ev.error("E0250", what="an in-place operation")
-    if ev.recording and ev.grad_enabled and requires_grad(tensor) and is_leaf(tensor):
+    if ev.recording and ev.grad_enabled and requires_grad(tensor) and is_leaf(tensor) and not ev.stack[-1].source.name.startswith("<"):
         ev.throw("RuntimeError", "a leaf Variable that requires grad is being used in an in-place operation.")
     if not (tensor.path or ev.recording):
         storage.write("content", new)

@@ -130,6 +130,15 @@ class Conflict:
     places: tuple[Span | None, ...] = ()
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Choice:
+    """A module or function that a condition only known at run time chooses: calls and attributes go to both, under that condition."""
+
+    condition: Dynamic
+    first: Any
+    second: Any
+
+
 class PyList(Mutable):
     """A list. `content` is a Python list of values, or a `Dynamic` of ListType once its length is not known."""
 
@@ -153,20 +162,36 @@ class PyList(Mutable):
         return items
 
 
+class RunTimeContent(Exception):
+    """A use of a dict or set that needs its keys, which are only known at run time."""
+
+
 class PyDict(Mutable):
-    """A dict; keys are static and hashable. `ordered` marks an OrderedDict."""
+    """A dict. `held` is a dict of Python, or a `Dynamic` of DictType once its keys are not known. `kind` names its class."""
 
     __slots__ = ("factory", "kind")
 
-    def __init__(self, content: dict[Any, Any] | None = None, kind: str = "dict", factory: Any = None) -> None:
+    def __init__(self, content: dict[Any, Any] | Dynamic | None = None, kind: str = "dict", factory: Any = None) -> None:
         super().__init__()
         self.slots["content"] = content if content is not None else {}
         self.kind = kind
         self.factory = factory
 
     @property
-    def content(self) -> dict[Any, Any]:
+    def held(self) -> Any:
         return self.slots["content"]
+
+    @property
+    def is_dynamic(self) -> bool:
+        return isinstance(self.slots["content"], Dynamic)
+
+    @property
+    def content(self) -> dict[Any, Any]:
+        """The entries, whose keys are known. RunTimeContent if they are not."""
+        held = self.slots["content"]
+        if isinstance(held, Dynamic):
+            raise RunTimeContent
+        return held
 
     def change(self) -> dict[Any, Any]:
         if WORLD.journals:
@@ -177,18 +202,30 @@ class PyDict(Mutable):
 
 
 class PySet(Mutable):
-    """A set of static values, kept in insertion order so that compiling twice gives the same program."""
+    """A set, kept in insertion order so that compiling twice gives the same program; `held` as a dict's, its keys the items."""
 
     __slots__ = ("frozen",)
 
     def __init__(self, items: Any = (), frozen: bool = False) -> None:
         super().__init__()
-        self.slots["content"] = dict.fromkeys(items)
+        self.slots["content"] = items if isinstance(items, Dynamic) else dict.fromkeys(items)
         self.frozen = frozen
 
     @property
-    def content(self) -> dict[Any, None]:
+    def held(self) -> Any:
         return self.slots["content"]
+
+    @property
+    def is_dynamic(self) -> bool:
+        return isinstance(self.slots["content"], Dynamic)
+
+    @property
+    def content(self) -> dict[Any, None]:
+        """The items, which are known. RunTimeContent if they are not."""
+        held = self.slots["content"]
+        if isinstance(held, Dynamic):
+            raise RunTimeContent
+        return held
 
     def change(self) -> dict[Any, None]:
         if WORLD.journals:

@@ -82,7 +82,7 @@ class Interpreter:
         if meaning is None:
             raise InternalError(diagnostic("E0502", op.location, message=f"{op.name} has no reference meaning"))
         result = meaning(*operands, **op.attributes)
-        return result if isinstance(result, tuple) else (result,)
+        return result if type(result) is tuple else (result,)
 
     def branch(self, op: Op, operands: list[Any]) -> list[Any]:
         """`if`: the region that the condition picks."""
@@ -159,4 +159,4 @@ def evaluate(op: Op, operands: Sequence[Any]) -> Sequence[Any] | None:
             result = REFERENCES[op.name](*operands, **op.attributes)
     except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError):
         return None
-    return result if isinstance(result, tuple) else (result,)
+    return result if type(result) is tuple else (result,)

@@ -35,7 +35,7 @@ def widened(function: Callable[..., Any]) -> Callable[..., Any]:
 
         def back(value: Any) -> Any:
             return value.astype(target) if isinstance(value, np.ndarray) and value.dtype == np.float32 else value
-        return tuple(back(r) for r in result) if isinstance(result, tuple) else back(result)
+        return tuple(back(r) for r in result) if type(result) is tuple else back(result)
     wrapper.__name__ = function.__name__
     wrapper.__doc__ = function.__doc__
     return wrapper

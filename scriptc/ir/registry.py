@@ -55,6 +55,7 @@ Tensor: TypeAlias = TensorType
 Int: TypeAlias = IntType
 List: TypeAlias = ListType
 Optional: TypeAlias = OptionalType
+Dict: TypeAlias = DictType
 
 
 class Float:

@@ -5,6 +5,7 @@ from typing import Any
 
 from scriptc.frontend.evaluator.control import NORMAL, Rest, exec_block
 from scriptc.frontend.evaluator.core import MAX_DEPTH, Call, Evaluator
+from scriptc.frontend.evaluator.joins import branch
 from scriptc.frontend.evaluator.objects import bind, class_of, find_attribute
 from scriptc.frontend.evaluator.operators import type_name, used
 from scriptc.frontend.storage import TensorValue
@@ -12,6 +13,7 @@ from scriptc.frontend.values import (
     MISSING,
     BoundMethod,
     Builtin,
+    Choice,
     Class,
     ClassMethod,
     Conflict,
@@ -59,6 +61,9 @@ def call(ev: Evaluator, function: Any, arguments: list[Any], keywords: dict[str,
         return call(ev, function.function, arguments, keywords)
     if kind is TypeForm:
         return call(ev, function.origin, arguments, keywords)
+    if kind is Choice:
+        return branch(ev, function.condition, lambda: call(ev, function.first, arguments, keywords),
+                      lambda: call(ev, function.second, arguments, keywords))
     if kind is Unavailable:
         return ev.error("E0220", what=function.name, reason=function.reason)
     if kind is Conflict:
@@ -209,7 +214,7 @@ def call_method(ev: Evaluator, value: Any, name: str, *arguments: Any, **keyword
 
 def is_callable(ev: Evaluator, value: Any) -> bool:
     """callable(value)"""
-    if isinstance(value, Builtin | Function | BoundMethod | Class | Partial):
+    if isinstance(value, Builtin | Function | BoundMethod | Class | Partial | Choice):
         return True
     return isinstance(value, Instance) and value.cls.lookup("__call__") is not MISSING
 

@@ -14,7 +14,7 @@ from typing import Any
 from scriptc.frontend.evaluator.conditions import condition_of
 from scriptc.frontend.evaluator.core import STATEMENTS, Evaluator, statement
 from scriptc.frontend.evaluator.joins import Branch, assumed, merge
-from scriptc.frontend.values import Dynamic, Frame, LanguageError, PyDict, PyList, PySet
+from scriptc.frontend.values import Dynamic, Frame, LanguageError, PyDict, PyList, PySet, RunTimeContent
 
 
 class Rest:
@@ -62,15 +62,15 @@ def exec_block(ev: Evaluator, body: list[Any], frame: Frame, rest: Rest, start: 
         if handler is None:
             ev.at(node)
             ev.error("E0202", construct=kind)
-        if kind in COMPOUND:
-            follow = rest
-            if index < last:
-                follow = Rest(ev, _block_runner(ev, body, frame, rest, index + 1), rest)
+        follow = rest
+        if kind in COMPOUND and index < last:
+            follow = Rest(ev, _block_runner(ev, body, frame, rest, index + 1), rest)
+        try:
             completion = handler(ev, node, frame, follow)
-            if completion.kind == "at" and completion.target is follow and index < last:
-                continue   # joined exactly where this block goes on
-        else:
-            completion = handler(ev, node, frame, rest)
+        except RunTimeContent:
+            ev.error("E0211", what="this use of a dict or set whose keys are only known at run time")
+        if completion.kind == "at" and completion.target is follow and index < last and kind in COMPOUND:
+            continue   # joined exactly where this block goes on
         if completion is not NORMAL:
             return completion
     return NORMAL
@@ -229,7 +229,7 @@ def emit_raise(ev: Evaluator, condition: Dynamic, arm: Arm, when: bool) -> None:
 
 def walked(ev: Evaluator, container: Any, items: list[Any]) -> list[Any]:
     """The items of a loop's container as they are now: its body may have changed it."""
-    if isinstance(container, PyDict | PySet) and len(container.content) != len(items):
+    if isinstance(container, PyDict | PySet) and (container.is_dynamic or len(container.content) != len(items)):
         ev.throw("RuntimeError", f"{'dictionary' if isinstance(container, PyDict) else 'Set'} changed size during iteration")
     if not isinstance(container, PyList):
         return items

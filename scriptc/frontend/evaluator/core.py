@@ -210,7 +210,7 @@ class Evaluator:
                 values = REFERENCES[name](*data, **checked)
         except (IndexError, ValueError, RuntimeError, ZeroDivisionError, OverflowError, TypeError) as error:
             self.throw(type(error).__name__, str(error))
-        return values if isinstance(values, tuple) else (values,)
+        return values if type(values) is tuple else (values,)
 
     def _put_off(self, name: str, operands: Sequence[Any], attributes: dict[str, Any]) -> Lazy | None:
         """An elementwise result of a lazy operand, lazy itself: initial weights are scaled and shifted after they are drawn."""

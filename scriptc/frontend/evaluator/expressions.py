@@ -8,7 +8,7 @@ from scriptc.frontend.evaluator.conditions import condition_of
 from scriptc.frontend.evaluator.core import Evaluator, expression
 from scriptc.frontend.evaluator.joins import branch
 from scriptc.frontend.evaluator.objects import get_attribute
-from scriptc.frontend.evaluator.operators import binary, compare, hashable, truthy, unary
+from scriptc.frontend.evaluator.operators import binary, compare, truthy, unary
 from scriptc.frontend.values import (
     MISSING,
     Builtin,
@@ -227,22 +227,24 @@ def tuple_expression(ev: Evaluator, node: Any, frame: Frame) -> tuple[Any, ...]:
 
 @expression("Set")
 def set_expression(ev: Evaluator, node: Any, frame: Frame) -> PySet:
-    return PySet([hashable(ev, v) for v in elements(ev, node.elts, frame)])
+    from scriptc.frontend.pylib import dicts
+
+    return dicts.add_all(ev, PySet(), elements(ev, node.elts, frame))
 
 
 @expression("Dict")
 def dict_expression(ev: Evaluator, node: Any, frame: Frame) -> PyDict:
-    content: dict[Any, Any] = {}
+    from scriptc.frontend.pylib import dicts
+
+    made = PyDict()
     for key, value in zip(node.keys, node.values, strict=True):
         if key is None:
-            entries = ev.eval(value, frame)
-            inner = entries.native if isinstance(entries, Instance) and isinstance(entries.native, PyDict) else entries
-            content.update(inner.content if isinstance(inner, PyDict) else mapping_items(ev, inner))
+            dicts.update(ev, made, ev.eval(value, frame))
         else:
             name_ = ev.eval(key, frame)
             ev.at(key)
-            content[hashable(ev, name_)] = ev.eval(value, frame)
-    return PyDict(content)
+            dicts.set_item(ev, made, name_, ev.eval(value, frame))
+    return made
 
 
 @expression("Starred")
@@ -288,71 +290,91 @@ def joined_string(ev: Evaluator, node: Any, frame: Frame) -> Any:
 
 @expression("ListComp", "SetComp", "GeneratorExp", "DictComp")
 def comprehension(ev: Evaluator, node: Any, frame: Frame) -> Any:
-    kind = node.__class__.__name__
     inner = Frame(frame.source, frame, frame.globals, "comprehension", frame.function)
-    out: list[Any] = []
-    if kind == "DictComp":
-        emit = lambda: out.append((hashable(ev, ev.eval(node.key, inner)), ev.eval(node.value, inner)))  # noqa: E731
-    else:
-        emit = lambda: out.append(ev.eval(node.elt, inner))  # noqa: E731
-    dynamic = generate(ev, node, node.generators, 0, inner, emit, out)
-    if dynamic is not None:
-        return dynamic
-    if kind == "ListComp":
-        return PyList(out)
-    if kind == "SetComp":
-        return PySet([hashable(ev, v) for v in out])
-    return PyDict(dict(out)) if kind == "DictComp" else Iterating(out)
+    made = Collected(ev, node, inner)
+    generate(ev, node.generators, 0, inner, made)
+    return made.result()
 
 
-def generate(ev: Evaluator, node: Any, generators: list[Any], level: int, inner: Frame, emit: Any, out: list[Any]) -> Any:
-    """Run the clauses of a comprehension from `level` on; a dynamic source makes the whole a dynamic list."""
+class Collected:
+    """What a comprehension has produced: values of Python while its length is known, then a list, dict or set of the program."""
+
+    def __init__(self, ev: Evaluator, node: Any, frame: Frame) -> None:
+        self.ev = ev
+        self.node = node
+        self.frame = frame
+        self.kind = node.__class__.__name__
+        self.target: Any = PyDict() if self.kind == "DictComp" else PySet() if self.kind == "SetComp" else None
+        self.items: list[Any] = []      # of a list, until something about it is only known at run time
+
+    def defer(self) -> None:
+        """From here on items may come or not, by what is only known at run time."""
+        if self.target is None:
+            self.target = PyList(self.items)
+
+    def emit(self) -> None:
+        from scriptc.frontend.pylib import dicts, lists
+
+        ev, node = self.ev, self.node
+        if self.kind == "DictComp":
+            dicts.set_item(ev, self.target, ev.eval(node.key, self.frame), ev.eval(node.value, self.frame))
+        elif self.kind == "SetComp":
+            dicts.set_item(ev, self.target, ev.eval(node.elt, self.frame), dicts.MEMBER)
+        elif self.target is None:
+            self.items.append(ev.eval(node.elt, self.frame))
+        else:
+            lists.append(ev, self.target, ev.eval(node.elt, self.frame))
+
+    def result(self) -> Any:
+        from scriptc.frontend.pylib.iteration import iterate
+
+        if self.target is None:
+            return PyList(self.items) if self.kind == "ListComp" else Iterating(self.items)
+        if self.kind == "GeneratorExp":
+            return iterate(self.ev, self.target) if isinstance(self.target.content, Dynamic) else Iterating(self.target.content)
+        return self.target
+
+
+def generate(ev: Evaluator, generators: list[Any], level: int, inner: Frame, made: Collected) -> None:
+    """Run the clauses of a comprehension from `level` on."""
+    from scriptc.frontend.evaluator.control import Rest
+    from scriptc.frontend.evaluator.joins import branch
+    from scriptc.frontend.evaluator.loops import dynamic_loop
     from scriptc.frontend.evaluator.statements import assign
     from scriptc.frontend.pylib.iteration import Counted, iterate
 
     if level == len(generators):
-        emit()
-        return None
+        made.emit()
+        return
     clause = generators[level]
+
+    def admitted(position: int) -> None:
+        """Go on if the conditions from `position` on hold."""
+        if position == len(clause.ifs):
+            generate(ev, generators, level + 1, inner, made)
+            return
+        ev.at(clause.ifs[position])
+        keep = truthy(ev, ev.eval(clause.ifs[position], inner))
+        if isinstance(keep, Dynamic):
+            made.defer()
+            branch(ev, keep, lambda: admitted(position + 1), lambda: None)
+        elif keep:
+            admitted(position + 1)
+
     ev.at(clause.iter)
     source = iterate(ev, ev.eval(clause.iter, inner if level else inner.parent or inner))
-    if isinstance(source, Counted):
-        return dynamic_comprehension(ev, node, clause, source, inner, len(generators))
-    for item in source:
-        assign(ev, clause.target, item, inner)
-        keep = True
-        for condition in clause.ifs:
-            ev.at(condition)
-            keep = truthy(ev, ev.eval(condition, inner))
-            if isinstance(keep, Dynamic):
-                ev.error("E0211", what="a comprehension's condition that is only known at run time")
-            if not keep:
-                break
-        if keep:
-            result = generate(ev, node, generators, level + 1, inner, emit, out)
-            if result is not None:
-                ev.error("E0211", what="a nested comprehension over a sequence of unknown length")
-    return None
+    if not isinstance(source, Counted):
+        for item in source:
+            assign(ev, clause.target, item, inner)
+            admitted(0)
+        return
+    made.defer()
 
-
-def dynamic_comprehension(ev: Evaluator, node: Any, clause: Any, source: Any, inner: Frame, levels: int) -> Any:
-    """[f(x) for x in xs] where the length of xs is only known at run time: a loop that appends."""
-    from scriptc.frontend.evaluator.control import Rest
-    from scriptc.frontend.evaluator.loops import dynamic_loop
-    from scriptc.frontend.evaluator.statements import assign
-    from scriptc.frontend.pylib.lists import append
-
-    if levels > 1 or clause.ifs or node.__class__.__name__ not in ("ListComp", "GeneratorExp"):
-        ev.error("E0211", what="a comprehension with conditions over a sequence of unknown length")
-    result = PyList([])
-
-    def body(index: Dynamic) -> bool:
+    def turn(index: Dynamic) -> bool:
         assign(ev, clause.target, source.item(index), inner)
-        append(ev, result, ev.eval(node.elt, inner))
+        admitted(0)
         return True
-    root = Rest(ev, None, None, "return")
-    dynamic_loop(ev, source.count, True, body, lambda: True, inner, root)
-    return result
+    dynamic_loop(ev, source.count, True, turn, lambda: True, inner, Rest(ev, None, None, "return"))
 
 
 @expression("Yield", "YieldFrom")

@@ -6,7 +6,7 @@ recipe that rebuilds them, so that tuples, lists and fresh objects join element 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,17 @@ from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.storage import Storage, TensorValue, read, tensor_of
 from scriptc.frontend.values import (
     MISSING,
+    BoundMethod,
+    Builtin,
+    Choice,
     Conflict,
     Dynamic,
+    Function,
     Instance,
     Journal,
     PyDict,
     PyList,
+    PySet,
     Size,
     StructTuple,
     Writes,
@@ -35,6 +40,7 @@ from scriptc.ir.types import (
     INT,
     NONE,
     STR,
+    DictType,
     IntType,
     ListType,
     OptionalType,
@@ -84,7 +90,27 @@ def lifted_type(ev: Evaluator, value: Any) -> Type | None:
             if element is None:
                 return None
         return ListType(widen(element)) if element is not None else ListType(NONE)
+    if isinstance(value, PyDict | PySet):
+        return value.held.type if value.is_dynamic else entries_type(ev, value)
     return None
+
+
+def entries_type(ev: Evaluator, value: PyDict | PySet) -> Type | None:
+    """The IR type of a dict of known keys; None if it has none, as with values that others may change."""
+    key: Type = NONE
+    kept: Type = NONE
+    entries = value.content if isinstance(value, PyDict) else dict.fromkeys(value.content, True)
+    if any(isinstance(v, PyList | PyDict | PySet) for v in entries.values()):
+        return None
+    for index, (k, v) in enumerate(entries.items()):
+        first, second = lifted_type(ev, k), lifted_type(ev, v)
+        if first is None or second is None:
+            return None
+        keys, values = (widen(first), widen(second)) if not index else (join(key, widen(first)), join(kept, widen(second)))
+        if keys is None or values is None:
+            return None
+        key, kept = keys, values
+    return DictType(key, kept)
 
 
 def widen(kind: Type) -> Type:
@@ -95,6 +121,8 @@ def widen(kind: Type) -> Type:
         return TupleType(tuple(widen(e) for e in kind.elements))
     if isinstance(kind, ListType):
         return ListType(widen(kind.element))
+    if isinstance(kind, DictType):
+        return DictType(widen(kind.key), widen(kind.value))
     if isinstance(kind, OptionalType):
         return OptionalType(widen(kind.element))
     return kind
@@ -122,6 +150,13 @@ def lift(ev: Evaluator, value: Any, kind: Type) -> Value:
             return value.content.value
         return ev.builder.emit_one("list_new", [lift(ev, v, kind.element) for v in value.content],
                                    {"element": str(kind.element)})
+    if isinstance(value, PyDict | PySet) and isinstance(kind, DictType):
+        if value.is_dynamic:
+            return value.held.value
+        entries = value.content if isinstance(value, PyDict) else dict.fromkeys(value.content, True)
+        keys, kept = ([lift(ev, v, k) for v in vs] for vs, k in ((list(entries), kind.key), (list(entries.values()), kind.value)))
+        return ev.builder.emit_one("dict_new", [ev.builder.emit_one("list_new", keys, {"element": str(kind.key)}),
+                                                ev.builder.emit_one("list_new", kept, {"element": str(kind.value)})])
     if value is None or isinstance(value, bool | int | float | str):
         if kind == FLOAT and isinstance(value, int) and not isinstance(value, bool):
             raise Incompatible("an int in one path and a float in the other")
@@ -133,6 +168,8 @@ def lower(ev: Evaluator, value: Value) -> Any:
     """An IR value as a value of the language."""
     if isinstance(value.type, ListType):
         return PyList(Dynamic(value))
+    if isinstance(value.type, DictType):
+        return PyDict(Dynamic(value))
     if isinstance(value.type, TupleType):
         return tuple(lower(ev, ev.builder.emit_one("tuple_get", [value], {"index": i}))
                      for i in range(len(value.type.elements)))
@@ -175,7 +212,16 @@ class Parts:
     items: tuple[Template, ...]
 
 
-Template = Static | LeafForm | ContentForm | Parts
+@dataclass(frozen=True, slots=True)
+class ChoiceForm:
+    """Two modules or functions without a common form; its leaves are the conditions that chose among those of each path."""
+
+    condition: Value
+    first: Any
+    second: Any
+
+
+Template = Static | LeafForm | ContentForm | Parts | ChoiceForm
 
 
 def same(a: Any, b: Any) -> bool:
@@ -215,7 +261,7 @@ def unify(ev: Evaluator, a: Any, b: Any, name: str) -> Template:
     if isinstance(a, PyList) and isinstance(b, PyList) and static_length(a) is not None \
             and static_length(a) == static_length(b):
         return Parts("list", None, (), tuple(unify(ev, x, y, name) for x, y in zip(a.content, b.content, strict=True)))
-    if isinstance(a, PyDict) and isinstance(b, PyDict) and list(a.content) == list(b.content):
+    if isinstance(a, PyDict) and isinstance(b, PyDict) and not (a.is_dynamic or b.is_dynamic) and list(a.content) == list(b.content):
         return Parts("dict", a.kind, tuple(a.content), tuple(unify(ev, a.content[k], b.content[k], name) for k in a.content))
     if isinstance(a, Instance) and isinstance(b, Instance) and a.cls is b.cls and a.native is None and b.native is None \
             and list(a.slots) == list(b.slots) and not a.cls.is_module_class:
@@ -232,6 +278,11 @@ def unify_leaf(ev: Evaluator, a: Any, b: Any, name: str) -> Template:
     if a is MISSING or b is MISSING:
         kind = first or second
         return LeafForm(widen(kind)) if kind is not None else Static(Conflict(f"{name} is only assigned on one of two paths"))
+    if isinstance(first, DictType) and isinstance(second, DictType):
+        if first.key == NONE:
+            first = second
+        elif second.key == NONE:
+            second = first
     if isinstance(first, ListType) and is_empty_list(a) and isinstance(second, ListType):
         first = second
     if isinstance(second, ListType) and is_empty_list(b) and isinstance(first, ListType):
@@ -273,7 +324,22 @@ def leaf_types(template: Template) -> list[Type]:
         return [template.kind]
     if isinstance(template, Parts):
         return [kind for item in template.items for kind in leaf_types(item)]
+    if isinstance(template, ChoiceForm):
+        return [BOOL for _ in (*conditions(template.first), *conditions(template.second))]
     return []
+
+
+def conditions(value: Any) -> list[Value]:
+    """The conditions of nested choices, outermost first."""
+    return [value.condition.value, *conditions(value.first), *conditions(value.second)] if isinstance(value, Choice) else []
+
+
+def under_conditions(value: Any, results: list[Value]) -> Any:
+    """The same choices by other conditions, taken from the front of `results`."""
+    if not isinstance(value, Choice):
+        return value
+    condition = Dynamic(results.pop(0))
+    return Choice(condition, under_conditions(value.first, results), under_conditions(value.second, results))
 
 
 def flatten(ev: Evaluator, template: Template, value: Any) -> list[Value]:
@@ -288,6 +354,9 @@ def flatten(ev: Evaluator, template: Template, value: Any) -> list[Value]:
         if isinstance(value, Lazy):
             value = value.array()
         return [ev.constant(value) if isinstance(value, np.ndarray) else value]
+    if isinstance(template, ChoiceForm):
+        sides = ((template.first, value is template.first), (template.second, value is template.second))
+        return [c if here else literal(False) for side, here in sides for c in conditions(side)]
     if isinstance(template, Parts):
         if template.constructor in ("tuple", "size", "struct"):
             parts = list(value)
@@ -312,6 +381,9 @@ def rebuild(ev: Evaluator, template: Template, results: list[Value]) -> Any:
         return results.pop(0)
     if isinstance(template, Static):
         return template.value
+    if isinstance(template, ChoiceForm):
+        first = under_conditions(template.first, results)
+        return Choice(Dynamic(template.condition), first, under_conditions(template.second, results))
     items = [rebuild(ev, item, results) for item in template.items]
     if template.constructor == "tuple":
         return tuple(items)
@@ -338,6 +410,10 @@ def slot_form(ev: Evaluator, target: Any, slot: Any, a: Any, b: Any) -> Template
         return unify(ev, PyList(a), PyList(b), "the list")
     if isinstance(target, PyDict) and slot == "content":
         return unify(ev, PyDict(a), PyDict(b), "the dictionary")
+    if isinstance(target, PySet) and slot == "content":
+        if not (isinstance(a, Dynamic) or isinstance(b, Dynamic)) and list(a) == list(b):
+            return Static(PySet(a))
+        return unify_leaf(ev, PySet(a), PySet(b), "the set")
     return unify(ev, a, b, str(slot))
 
 
@@ -348,6 +424,8 @@ def slot_value(target: Any, slot: Any, content: Any) -> Any:
             return PyList(content)
         if isinstance(target, PyDict):
             return PyDict(content)
+        if isinstance(target, PySet):
+            return PySet(content)
     return content
 
 
@@ -356,7 +434,9 @@ def write_slot(target: Any, slot: Any, value: Any) -> None:
     if value is MISSING:
         if slot in target.slots:
             target.erase(slot)
-    elif slot == "content" and isinstance(target, PyList | PyDict) and not isinstance(value, Conflict):
+    elif slot == "content" and isinstance(target, PyDict | PySet) and not isinstance(value, Conflict):
+        target.write(slot, value.held)
+    elif slot == "content" and isinstance(target, PyList) and not isinstance(value, Conflict):
         target.write(slot, value.content)
     else:
         target.write(slot, value)
@@ -413,6 +493,8 @@ def merge(ev: Evaluator, condition: Value, first: Branch, second: Branch, extra:
                       second.writes[key][2] if key in second.writes else old))
     forms = [slot_form(ev, *entry) for entry in slots]
     extra_forms = [unify(ev, a, b, name) for a, b, name in extra]
+    forms = [chosen(condition, form, *entry[2:]) for form, entry in zip(forms, slots, strict=True)]
+    extra_forms = [chosen(condition, form, *pair[:2]) for form, pair in zip(extra_forms, extra, strict=True)]
     regions = []
     for side, arm in ((0, first), (1, second)):
         arm.open()
@@ -432,6 +514,16 @@ def merge(ev: Evaluator, condition: Value, first: Branch, second: Branch, extra:
     for (target, slot, _, _), form in zip(slots, forms, strict=True):
         write_slot(target, slot, rebuild(ev, form, joined))
     return [rebuild(ev, form, joined) for form in extra_forms]
+
+
+def chosen(condition: Value, form: Template, a: Any, b: Any) -> Template:
+    """The form of two modules or functions that have no common one: a `Choice` between them."""
+    if isinstance(form, Static) and isinstance(form.value, Conflict) and all(
+            isinstance(v, Function | BoundMethod | Builtin | Choice) or (isinstance(v, Instance) and v.cls.is_module_class) for v in (a, b)):
+        return ChoiceForm(condition, a, b)
+    if isinstance(form, Parts) and form.constructor == "tuple":
+        return replace(form, items=tuple(chosen(condition, *parts) for parts in zip(form.items, a, b, strict=True)))
+    return form
 
 
 def branch(ev: Evaluator, condition: Any, first: Callable[[], Any], second: Callable[[], Any]) -> Any:

@@ -10,6 +10,7 @@ from scriptc.frontend.values import (
     MISSING,
     BoundMethod,
     Builtin,
+    Choice,
     Class,
     ClassMethod,
     Conflict,
@@ -116,6 +117,10 @@ def find_attribute(ev: Evaluator, value: Any, name: str) -> Any:
         return super_attribute(ev, value, name)
     if isinstance(value, Conflict):
         used(ev, value)
+    if isinstance(value, Choice):
+        from scriptc.frontend.evaluator.joins import branch
+
+        return branch(ev, value.condition, lambda: get_attribute(ev, value.first, name), lambda: get_attribute(ev, value.second, name))
     if isinstance(value, Unavailable):
         ev.error("E0220", what=value.name, reason=value.reason)
     if isinstance(value, Dynamic) and isinstance(value.type, OptionalType):

@@ -54,6 +54,9 @@ MAX_SEQUENCE = 1_000_000
 HOST_SCALARS = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range, slice, DType, Device)
 
 
+SET_OPERATORS = {"BitOr": "union", "BitAnd": "intersection", "Sub": "difference", "BitXor": "symmetric_difference"}
+
+
 def type_name(value: Any) -> str:
     """The name Python would give the type of a value."""
     if isinstance(value, TensorValue):
@@ -240,18 +243,16 @@ def container_binary(ev: Evaluator, kind: str, left: Any, right: Any) -> Any:
     if kind == "Mult" and (isinstance(left, PyList) or isinstance(right, PyList)):
         items, times = (left, right) if isinstance(left, PyList) else (right, left)
         return lists.repeat(ev, items, times)
-    if isinstance(left, PySet) and isinstance(right, PySet):
-        a, b = left.content, right.content
-        if kind == "BitOr":
-            return PySet([*a, *b])
-        if kind == "BitAnd":
-            return PySet([x for x in a if x in b])
-        if kind == "Sub":
-            return PySet([x for x in a if x not in b])
-        if kind == "BitXor":
-            return PySet([*(x for x in a if x not in b), *(x for x in b if x not in a)])
+    if isinstance(left, PySet) and isinstance(right, PySet) and kind in SET_OPERATORS:
+        from scriptc.frontend.pylib import dicts
+
+        return dicts.SET_ALGEBRA[SET_OPERATORS[kind]](ev, left, right)
     if isinstance(left, PyDict) and isinstance(right, PyDict) and kind == "BitOr":
-        return PyDict({**left.content, **right.content}, left.kind)
+        from scriptc.frontend.pylib import dicts
+
+        made = dicts.copied(left)
+        dicts.update(ev, made, right)
+        return made
     return unsupported(ev, kind, left, right)
 
 
@@ -461,12 +462,9 @@ def contains(ev: Evaluator, container: Any, item: Any) -> Any:
         return truthy(ev, result)
     container = native(container)
     if isinstance(container, PyDict | PySet):
-        if isinstance(item, Dynamic):
-            found: Any = False
-            for key in container.content:
-                found = either(ev, found, compare(ev, "Eq", key, item))
-            return found
-        return hashable(ev, item) in container.content
+        from scriptc.frontend.pylib import dicts
+
+        return dicts.contains(ev, container, item)
     if is_string(container):
         if isinstance(container, Dynamic) or isinstance(item, Dynamic):
             from scriptc.frontend.pylib import strings
@@ -513,7 +511,7 @@ def truthy(ev: Evaluator, value: Any) -> Any:
         content = value.content
         return truthy(ev, content) if isinstance(content, Dynamic) else bool(content)
     if isinstance(value, PyDict | PySet):
-        return bool(value.content)
+        return ev.op("scalar_ne", ev.op("dict_length", value.held), 0) if value.is_dynamic else bool(value.content)
     if isinstance(value, Instance):
         result = special(ev, value, "bool")
         if result is not MISSING:

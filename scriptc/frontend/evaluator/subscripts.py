@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from scriptc.frontend import storage
-from scriptc.frontend.evaluator.calls import call
+from scriptc.frontend.evaluator.calls import call, is_callable
 from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.evaluator.operators import hashable, is_number, tensor_in, type_name, used
 from scriptc.frontend.storage import TensorValue
@@ -69,37 +69,19 @@ def class_item(ev: Evaluator, value: Any, index: Any) -> Any:
     return TypeForm(value, index if isinstance(index, tuple) else (index,))
 
 
-MAX_ENTRIES = 64   # of a dict that is searched by a key only known at run time: every entry is a branch
-
-
-def entry_at_run_time(ev: Evaluator, content: dict[Any, Any], key: Dynamic, otherwise: Any) -> Any:
-    """The value under a key that is only known at run time, by comparing with each in turn; else `otherwise()`."""
-    from scriptc.frontend.evaluator.joins import branch
-    from scriptc.frontend.evaluator.operators import compare, truthy
-
-    if len(content) > MAX_ENTRIES or not all(isinstance(k, str | int | float) for k in content):
-        hashable(ev, key)
-    entries = list(content.items())
-
-    def search(position: int) -> Any:
-        if position == len(entries):
-            return otherwise()
-        known, found = entries[position]
-        return branch(ev, truthy(ev, compare(ev, "Eq", known, key)), lambda: found, lambda: search(position + 1))
-    return search(0)
-
-
 def dict_item(ev: Evaluator, value: PyDict, index: Any) -> Any:
-    if isinstance(index, Dynamic) and value.content and value.kind in ("dict", "OrderedDict"):
-        from scriptc.frontend.evaluator.operators import contains
+    from scriptc.frontend.pylib import dicts
 
-        present = contains(ev, value, index)
+    if value.is_dynamic or (dicts.at_run_time(index) and value.kind in ("defaultdict", "Counter")):
+        return dicts.get_item(ev, value, index)
+    if dicts.at_run_time(index) and value.content and value.kind in ("dict", "OrderedDict"):
+        present = dicts.contains(ev, value, index)
         if isinstance(present, Dynamic):
             ev.builder.location = ev.location()
             ev.builder.emit("check", [present.value, index.value], {"exception": "KeyError", "message": "{}"})
             content = dict(value.content)
             _, last = content.popitem()
-            return entry_at_run_time(ev, content, index, lambda: last)
+            return dicts.entry_at_run_time(ev, content, index, lambda: last)
     key = hashable(ev, index)
     content = value.content
     if key in content:
@@ -169,10 +151,30 @@ def dynamic_index(ev: Evaluator, value: Any, index: Dynamic) -> Any:
     items = list(value.content if isinstance(value, PyList) else value)
     if index.type == BOOL:
         index = ev.op("scalar_int", index)
+    if isinstance(index.type, IntType) and items and all(is_callable(ev, v) for v in items):
+        return callable_at(ev, items, index)
     if not isinstance(index.type, IntType) or not items or any(lifted_type(ev, v) is None for v in items):
         ev.error("E0211", what=f"an index into a {type_name(value)} that is only known at run time",
                  hint="its elements have no common type at run time; iterate over it, or index it by a known number")
     return lists.dynamic_item(ev, PyList(items), index)
+
+
+def callable_at(ev: Evaluator, items: list[Any], index: Any) -> Any:
+    """One of several modules or functions, by a position only known at run time."""
+    from scriptc.frontend.evaluator.joins import branch
+    from scriptc.frontend.evaluator.operators import truthy
+
+    size = len(items)
+    index = branch(ev, ev.op("scalar_lt", index, 0), lambda: ev.op("scalar_add", index, size), lambda: index)
+    inside = ev.op("scalar_and", ev.op("scalar_le", 0, index), ev.op("scalar_lt", index, size))
+    ev.builder.location = ev.location()
+    ev.builder.emit("check", [inside.value], {"exception": "IndexError", "message": "list index out of range"})
+
+    def search(position: int) -> Any:
+        if position == size - 1:
+            return items[position]
+        return branch(ev, truthy(ev, ev.op("scalar_eq", index, position)), lambda: items[position], lambda: search(position + 1))
+    return search(0)
 
 
 # Tensors.
@@ -191,7 +193,9 @@ def set_item(ev: Evaluator, target: Any, index: Any, value: Any) -> None:
     if isinstance(target, TensorValue):
         set_tensor_item(ev, target, index, value)
     elif isinstance(target, PyDict):
-        target.change()[hashable(ev, index)] = value
+        from scriptc.frontend.pylib import dicts
+
+        dicts.set_item(ev, target, index, value)
     elif isinstance(target, PyList):
         from scriptc.frontend.pylib import lists
 
@@ -215,7 +219,11 @@ def delete_item(ev: Evaluator, target: Any, index: Any) -> None:
         return
     if isinstance(target, Instance) and target.native is not None:
         target = target.native
-    if isinstance(target, PyDict):
+    if isinstance(target, PyDict) and (target.is_dynamic or is_run_time(index)):
+        from scriptc.frontend.pylib import dicts
+
+        dicts.pop(ev, target, index)
+    elif isinstance(target, PyDict):
         key = hashable(ev, index)
         if key not in target.content:
             ev.throw("KeyError", repr(key))

@@ -26,7 +26,7 @@ from scriptc.frontend.evaluator.operators import (
     unary,
     used,
 )
-from scriptc.frontend.pylib import lists, strings
+from scriptc.frontend.pylib import dicts, lists, strings
 from scriptc.frontend.pylib.iteration import Counted, DynamicRange, Zipped, items_of, iterate
 from scriptc.frontend.pylib.methods import sort_items
 from scriptc.frontend.pylib.types import class_method, static_method
@@ -89,7 +89,7 @@ def length(ev: Evaluator, value: Any) -> Any:
     if isinstance(value, PyList):
         return lists.length(ev, value)
     if isinstance(value, PyDict | PySet):
-        return len(value.content)
+        return dicts.length(ev, value)
     if isinstance(value, tuple | str | range | bytes | list):
         return len(value)
     if isinstance(value, TensorValue):

@@ -51,7 +51,7 @@ class DynamicRange:
         from scriptc.frontend.evaluator.operators import binary
 
         if not isinstance(self.step, int):
-            ev.error("E0211", what="range() with a step that is only known at run time")
+            return self.counted_by_run_time_step(ev)
         span = binary(ev, "Sub", self.stop, self.start) if self.step > 0 else binary(ev, "Sub", self.start, self.stop)
         size = abs(self.step)
         count = binary(ev, "FloorDiv", binary(ev, "Add", span, size - 1), size) if size != 1 else span
@@ -61,6 +61,18 @@ class DynamicRange:
             scaled = index if step == 1 else binary(ev, "Mult", index, step)
             return scaled if isinstance(start, int) and start == 0 else binary(ev, "Add", scaled, start)
         return Counted(count, item)
+
+    def counted_by_run_time_step(self, ev: Evaluator) -> Counted:
+        """ceil((stop - start) / step), whichever way the step goes. ValueError at run time for a step of 0."""
+        from scriptc.frontend.evaluator.operators import binary
+
+        step = self.step
+        ev.builder.location = ev.location()
+        ev.builder.emit("check", [ev.op("scalar_ne", step, 0).value], {"exception": "ValueError", "message": "range() arg 3 must not be zero"})
+        last = binary(ev, "Add", binary(ev, "Sub", self.stop, self.start), step)
+        rounding = ev.op("scalar_sub", ev.op("scalar_mul", 2, ev.op("scalar_int", ev.op("scalar_lt", step, 0))), 1)   # 1 if step < 0, else -1
+        count = binary(ev, "FloorDiv", binary(ev, "Add", last, rounding), step)
+        return Counted(ev.op("scalar_max", count, 0), lambda index: binary(ev, "Add", binary(ev, "Mult", index, step), self.start))
 
 
 class Zipped:
@@ -99,7 +111,9 @@ def iterate(ev: Evaluator, value: Any) -> Sequence[Any] | Counted:
             return lists.counted(ev, value)
         return list(value.content)
     if isinstance(value, PyDict | PySet):
-        return list(value.content)
+        from scriptc.frontend.pylib import dicts
+
+        return iterate(ev, dicts.keys(ev, value)) if value.is_dynamic else list(value.content)
     if isinstance(value, str):
         return list(value)
     if isinstance(value, Iterating):

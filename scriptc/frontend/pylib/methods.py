@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from scriptc.frontend.evaluator.core import Evaluator
-from scriptc.frontend.values import Builtin, ClassMethod, Dynamic, Instance, PyDict, PyList, PySet
+from scriptc.frontend.pylib import dicts
+from scriptc.frontend.values import MISSING, Builtin, ClassMethod, Dynamic, Instance, PyDict, PyList, PySet
 
 METHODS: dict[str, dict[str, Any]] = {}
 MISSING_DEFAULT = object()
@@ -178,7 +179,7 @@ def sort_items(ev: Evaluator, items: PyList, key: Any, reverse: Any) -> PyList:
         order = ev.raw("list_order", [keys_of], {"reverse": bool(reverse)})
         return PyList(Dynamic(ev.raw("list_take", [items.content, order], {})))
     keys = items.content if key is None else [call(ev, key, [item], {}) for item in items.content]
-    if any(isinstance(k, Dynamic) for k in keys):
+    if any(dicts.at_run_time(k) for k in keys):
         return sorted_at_run_time(ev, items, PyList(list(keys)), bool(reverse))
 
     def order_of(a: int, b: int) -> int:
@@ -202,33 +203,30 @@ def sorted_at_run_time(ev: Evaluator, items: PyList, keys: PyList, reverse: bool
 
 @method("dict", "get")
 def dict_get(ev: Evaluator, self: PyDict, key: Any, default: Any = None) -> Any:
-    from scriptc.frontend.evaluator.operators import hashable
-    from scriptc.frontend.evaluator.subscripts import entry_at_run_time
-
-    if isinstance(key, Dynamic):
-        return entry_at_run_time(ev, self.content, key, lambda: default)
-    return self.content.get(hashable(ev, key), default)
+    return dicts.get(ev, self, key, default)
 
 
 @method("dict")
 def keys(ev: Evaluator, self: PyDict) -> PyList:
-    return PyList(list(self.content))
+    return dicts.keys(ev, self)
 
 
 @method("dict")
 def values(ev: Evaluator, self: PyDict) -> PyList:
-    return PyList(list(self.content.values()))
+    return dicts.values(ev, self)
 
 
 @method("dict")
-def items(ev: Evaluator, self: PyDict) -> PyList:
-    return PyList(list(self.content.items()))
+def items(ev: Evaluator, self: PyDict) -> Any:
+    return dicts.items(ev, self)
 
 
 @method("dict", "pop")
 def dict_pop(ev: Evaluator, self: PyDict, key: Any, default: Any = MISSING_DEFAULT) -> Any:
     from scriptc.frontend.evaluator.operators import hashable
 
+    if self.is_dynamic or dicts.at_run_time(key):
+        return dicts.pop(ev, self, key, MISSING if default is MISSING_DEFAULT else default)
     key = hashable(ev, key)
     if key in self.content:
         return self.change().pop(key)
@@ -246,32 +244,29 @@ def popitem(ev: Evaluator, self: PyDict, last: bool = True) -> Any:
 
 @method("dict")
 def setdefault(ev: Evaluator, self: PyDict, key: Any, default: Any = None) -> Any:
-    from scriptc.frontend.evaluator.operators import hashable
+    from scriptc.frontend.evaluator.joins import branch
+    from scriptc.frontend.evaluator.subscripts import dict_item
 
-    key = hashable(ev, key)
-    if key not in self.content:
-        self.change()[key] = default
-    return self.content[key]
+    branch(ev, dicts.contains(ev, self, key), lambda: None, lambda: dicts.set_item(ev, self, key, default))
+    return dict_item(ev, self, key)
 
 
 @method("dict", "update")
 def dict_update(ev: Evaluator, self: PyDict, *others: Any, **keywords: Any) -> None:
-    from scriptc.frontend.pylib.types import dict_entries
-
-    content = self.change()
     for other in others:
-        content.update(dict_entries(ev, other))
-    content.update(keywords)
+        dicts.update(ev, self, other)
+    for name, value in keywords.items():
+        dicts.set_item(ev, self, name, value)
 
 
 @method("dict", "clear")
 def dict_clear(ev: Evaluator, self: PyDict) -> None:
-    self.change().clear()
+    self.write("content", {})
 
 
 @method("dict", "copy")
 def dict_copy(ev: Evaluator, self: PyDict) -> PyDict:
-    return PyDict(dict(self.content), self.kind, self.factory)
+    return dicts.copied(self)
 
 
 @method("OrderedDict")
@@ -288,10 +283,11 @@ def move_to_end(ev: Evaluator, self: PyDict, key: Any, last: bool = True) -> Non
 
 
 def _fromkeys(ev: Evaluator, arguments: list[Any], keywords: dict[str, Any]) -> PyDict:
-    from scriptc.frontend.pylib.iteration import items_of
 
     value = arguments[2] if len(arguments) > 2 else None
-    return PyDict(dict.fromkeys(items_of(ev, arguments[1]), value))
+    made = PyDict()
+    dicts.walked(ev, arguments[1], lambda key: dicts.set_item(ev, made, key, value))
+    return made
 
 
 METHODS["dict"]["fromkeys"] = ClassMethod(Builtin("fromkeys", _fromkeys))
@@ -301,48 +297,47 @@ METHODS["dict"]["fromkeys"] = ClassMethod(Builtin("fromkeys", _fromkeys))
 
 @method("set")
 def add(ev: Evaluator, self: PySet, item: Any) -> None:
-    from scriptc.frontend.evaluator.operators import hashable
-
-    self.change()[hashable(ev, item)] = None
+    dicts.set_item(ev, self, item, dicts.MEMBER)
 
 
 @method("set")
 def discard(ev: Evaluator, self: PySet, item: Any) -> None:
-    self.change().pop(item, None)
+    from scriptc.frontend.evaluator.joins import branch
+
+    branch(ev, dicts.contains(ev, self, item), lambda: set_remove(ev, self, item), lambda: None)
 
 
 @method("set", "remove")
 def set_remove(ev: Evaluator, self: PySet, item: Any) -> None:
-    if item not in self.content:
+    from scriptc.frontend.evaluator.operators import hashable
+
+    if self.is_dynamic or dicts.at_run_time(item):
+        dicts.pop(ev, self, item)
+        return
+    if hashable(ev, item) not in self.content:
         ev.throw("KeyError", repr(item))
     del self.change()[item]
 
 
 @method("set", "update")
 def set_update(ev: Evaluator, self: PySet, *others: Any) -> None:
-    from scriptc.frontend.pylib.iteration import items_of
-
     for other in others:
-        self.change().update(dict.fromkeys(items_of(ev, other)))
+        dicts.add_all(ev, self, other)
 
 
-def _set_algebra(name: str, keep: Callable[[Any, Any], list[Any]]) -> None:
+def _set_algebra(name: str, combine: Callable[[Evaluator, PySet, PySet], PySet]) -> None:
     def call(ev: Evaluator, self: PySet, *others: Any) -> Any:
-        from scriptc.frontend.pylib.iteration import items_of
-
-        result = list(self.content)
+        result = PySet(self.held, self.frozen)
         for other in others:
-            result = keep(result, items_of(ev, other))
-        return PySet(result, self.frozen)
+            result = combine(ev, result, dicts.as_set(ev, other))
+        return result
     call.__name__ = name
     for kind in ("set", "frozenset"):
         method(kind, name)(call)
 
 
-_set_algebra("union", lambda a, b: [*a, *b])
-_set_algebra("intersection", lambda a, b: [x for x in a if x in b])
-_set_algebra("difference", lambda a, b: [x for x in a if x not in b])
-_set_algebra("symmetric_difference", lambda a, b: [*(x for x in a if x not in b), *(x for x in b if x not in a)])
+for _name, _combine in dicts.SET_ALGEBRA.items():
+    _set_algebra(_name, _combine)
 
 
 @method("set")
@@ -354,7 +349,7 @@ def issubset(ev: Evaluator, self: PySet, other: Any) -> bool:
 
 @method("set", "copy")
 def set_copy(ev: Evaluator, self: PySet) -> PySet:
-    return PySet(self.content, self.frozen)
+    return PySet(self.held, self.frozen)
 
 
 # numbers and torch.Size

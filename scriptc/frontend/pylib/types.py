@@ -4,8 +4,8 @@ from __future__ import annotations
 from typing import Any
 
 from scriptc.frontend.evaluator.core import Evaluator
-from scriptc.frontend.evaluator.operators import hashable, is_number, some, truthy, type_name, used
-from scriptc.frontend.pylib import enums, namedtuples  # noqa: F401  (register their constructors)
+from scriptc.frontend.evaluator.operators import binary, is_number, some, truthy, type_name, used
+from scriptc.frontend.pylib import dicts, enums, namedtuples  # noqa: F401  (register their constructors)
 from scriptc.frontend.pylib.builtin_classes import constructor
 from scriptc.frontend.pylib.iteration import items_of
 from scriptc.frontend.storage import TensorValue
@@ -128,33 +128,15 @@ def make_size(ev: Evaluator, cls: Class, arguments: list[Any], keywords: dict[st
     return Size(items_of(ev, arguments[0])) if arguments else Size()
 
 
-def dict_entries(ev: Evaluator, value: Any) -> dict[Any, Any]:
-    """The entries of a mapping or of a sequence of pairs."""
-    from scriptc.frontend.evaluator.expressions import mapping_items
-
-    if isinstance(value, Instance) and isinstance(value.native, PyDict):
-        value = value.native
-    if isinstance(value, PyDict):
-        return value.content
-    if isinstance(value, Instance) and value.cls.lookup("keys") is not MISSING:
-        return mapping_items(ev, value)
-    content: dict[Any, Any] = {}
-    for pair in items_of(ev, value):
-        entry = items_of(ev, pair)
-        if len(entry) != 2:
-            ev.throw("ValueError", f"dictionary update sequence element #{len(content)} has length {len(entry)}; 2 is required")
-        content[hashable(ev, entry[0])] = entry[1]
-    return content
-
-
 def _make_dict(kind: str) -> None:
     @constructor(kind)
     def make(ev: Evaluator, cls: Class, arguments: list[Any], keywords: dict[str, Any]) -> PyDict:
-        content: dict[Any, Any] = {}
+        made = PyDict({}, kind)
         for argument in arguments:
-            content.update(dict_entries(ev, argument))
-        content.update(keywords)
-        return PyDict(content, kind)
+            dicts.update(ev, made, argument)
+        for name, value in keywords.items():
+            dicts.set_item(ev, made, name, value)
+        return made
 
 
 _make_dict("dict")
@@ -163,26 +145,30 @@ _make_dict("OrderedDict")
 
 @constructor("defaultdict")
 def make_defaultdict(ev: Evaluator, cls: Class, arguments: list[Any], keywords: dict[str, Any]) -> PyDict:
-    content = dict(dict_entries(ev, arguments[1])) if len(arguments) > 1 else {}
-    return PyDict({**content, **keywords}, "defaultdict", arguments[0] if arguments else None)
+    made = PyDict({}, "defaultdict", arguments[0] if arguments else None)
+    for argument in arguments[1:]:
+        dicts.update(ev, made, argument)
+    for name, value in keywords.items():
+        dicts.set_item(ev, made, name, value)
+    return made
 
 
 @constructor("Counter")
 def make_counter(ev: Evaluator, cls: Class, arguments: list[Any], keywords: dict[str, Any]) -> PyDict:
-    content: dict[Any, int] = {}
-    for item in items_of(ev, arguments[0]) if arguments else []:
-        content[item] = content.get(item, 0) + 1
-    return PyDict(content, "Counter")
+    made = PyDict({}, "Counter")
+    for argument in arguments:
+        dicts.walked(ev, argument, lambda item: dicts.set_item(ev, made, item, binary(ev, "Add", dicts.get(ev, made, item, 0), 1)))
+    return made
 
 
 @constructor("set")
 def make_set(ev: Evaluator, cls: Class, arguments: list[Any], keywords: dict[str, Any]) -> PySet:
-    return PySet([hashable(ev, v) for v in items_of(ev, arguments[0])] if arguments else ())
+    return dicts.add_all(ev, PySet(), arguments[0]) if arguments else PySet()
 
 
 @constructor("frozenset")
 def make_frozenset(ev: Evaluator, cls: Class, arguments: list[Any], keywords: dict[str, Any]) -> PySet:
-    return PySet([hashable(ev, v) for v in items_of(ev, arguments[0])] if arguments else (), frozen=True)
+    return dicts.add_all(ev, PySet(frozen=True), arguments[0]) if arguments else PySet(frozen=True)
 
 
 @constructor("slice")

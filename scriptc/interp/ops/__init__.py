@@ -13,6 +13,7 @@ from scriptc.interp.ops import (
     indexing,
     linalg,
     loss,
+    mapping,
     normalization,
     pooling,
     random,
@@ -30,5 +31,6 @@ from scriptc.interp.ops import (
 
 __all__ = [
     "activation", "attention", "container", "convolution", "creation", "decompositions", "elementwise", "indexing", "linalg", "loss",
-    "normalization", "pooling", "random", "recurrent", "reduction", "scalar", "search", "shape", "special", "statistics", "text", "views", "vision",
+    "mapping", "normalization", "pooling", "random", "recurrent", "reduction", "scalar", "search", "shape", "special", "statistics", "text",
+    "views", "vision",
 ]

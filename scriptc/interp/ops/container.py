@@ -80,18 +80,15 @@ def tuple_new(*items: Any) -> Any:
     return Packed(items)
 
 
-class Packed:
-    """A tuple value; a class of its own, because a reference that returns a tuple has several results."""
+class Packed(tuple[Any, ...]):
+    """A tuple value; a class of its own, because a reference that returns a plain tuple has several results."""
 
-    __slots__ = ("items",)
-
-    def __init__(self, items: tuple[Any, ...]) -> None:
-        self.items = items
+    __slots__ = ()
 
 
 @reference
-def tuple_get(items: Packed, *, index: int) -> Any:
-    return items.items[index]
+def tuple_get(items: tuple[Any, ...], *, index: int) -> Any:
+    return items[index]
 
 
 @reference

@@ -14,6 +14,7 @@ from scriptc.ir.ops import (
     indexing,
     linalg,
     loss,
+    mapping,
     normalization,
     pooling,
     random,
@@ -31,6 +32,6 @@ from scriptc.ir.ops import (
 
 __all__ = [
     "activation", "attention", "container", "control", "convolution", "creation", "decompositions", "elementwise", "indexing", "linalg",
-    "loss", "normalization", "pooling", "random", "recurrent", "reduction", "scalar", "search", "shape", "special", "statistics", "text", "views",
-    "vision",
+    "loss", "mapping", "normalization", "pooling", "random", "recurrent", "reduction", "scalar", "search", "shape", "special", "statistics", "text",
+    "views", "vision",
 ]

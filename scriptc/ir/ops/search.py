@@ -2,12 +2,16 @@
 from __future__ import annotations
 
 from scriptc.ir.registry import AnyValue, Bool, Int, List, OpError, nondifferentiable, op
-from scriptc.ir.types import BOOL, FLOAT, INT, STR, IntType, ListType, Type
+from scriptc.ir.types import BOOL, FLOAT, INT, STR, IntType, ListType, TupleType, Type
 
 
 def plain_element(items: Type) -> Type:
-    """The element type of a list of numbers or strings. OpError E0420 for one of something else."""
+    """The element type of a list of numbers, strings or tuples of them. OpError E0420 for one of something else."""
     element = items.element if isinstance(items, ListType) else items
+    if isinstance(element, TupleType) and element.elements:
+        for part in element.elements:
+            plain_element(part)
+        return element
     if not (isinstance(element, IntType) or element in (FLOAT, BOOL, STR)):
         raise OpError("E0420", message=f"a list of {element} has no order that is known at run time; it needs numbers or strings")
     return element
