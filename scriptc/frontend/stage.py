@@ -13,7 +13,7 @@ import scriptc.interp.ops
 import scriptc.ir.ops  # noqa: F401  (registers the ops)
 from scriptc.errors import CompileError, diagnostic
 from scriptc.frontend import storage
-from scriptc.frontend.evaluator import expressions, loops, statements  # noqa: F401  (register their handlers)
+from scriptc.frontend.evaluator import expressions, loops, matching, statements  # noqa: F401  (register their handlers)
 from scriptc.frontend.evaluator.calls import call, call_method
 from scriptc.frontend.evaluator.core import Call, Evaluator
 from scriptc.frontend.imports import Importer, first_line, package_root

@@ -241,8 +241,6 @@ def walked(ev: Evaluator, container: Any, items: list[Any]) -> list[Any]:
 def unrolled(ev: Evaluator, container: Any, items: list[Any], bind: Callable[[Any], None], node: Any, frame: Frame, rest: Rest) -> Completion:
     """`for` over known items. Links: after the loop (absorbs break), then one per iteration (absorbs continue)."""
     after = Rest(ev, None, rest, "break")
-    if node.orelse:
-        after.run = None
 
     def iterate(index: int) -> Completion:
         while index < len(now := walked(ev, container, items)):
@@ -259,11 +257,23 @@ def unrolled(ev: Evaluator, container: Any, items: list[Any], bind: Callable[[An
             if completion.kind not in ("normal", "continue"):
                 return completion
             index = following
-        if node.orelse:
-            return exec_block(ev, node.orelse, frame, after)
-        return NORMAL
+        return else_block(ev, node, frame, rest)
     completion = iterate(0)
     return NORMAL if completion.kind == "at" and completion.target is rest else completion
+
+
+def else_block(ev: Evaluator, node: Any, frame: Frame, rest: Rest) -> Completion:
+    """The `else` of a loop. Its `break` and `continue` are those of the loop around: told by place, not by the nearest link."""
+    completion = exec_block(ev, node.orelse, frame, rest)
+    if completion.kind not in ("break", "continue"):
+        return completion
+    link: Rest | None = rest
+    while link is not None and link.absorbs not in (completion.kind, "loop"):
+        link = link.next
+    assert link is not None, completion
+    if link.absorbs == "loop" and completion.kind == "break":
+        link.leave(completion)
+    return Completion("at", None, link)
 
 
 def _iteration_runner(iterate: Callable[[int], Completion], following: int, node: Any, frame: Frame, ev: Evaluator,

@@ -10,7 +10,7 @@ from typing import Any
 
 from scriptc.errors import CompileError
 from scriptc.frontend.evaluator.conditions import condition_of
-from scriptc.frontend.evaluator.control import CONTINUE, NORMAL, Completion, Rest, dynamic_if, exec_block, unrolled
+from scriptc.frontend.evaluator.control import CONTINUE, NORMAL, Completion, Rest, dynamic_if, else_block, exec_block, unrolled
 from scriptc.frontend.evaluator.core import Evaluator, statement
 from scriptc.frontend.evaluator.joins import (
     RETURN_SLOT,
@@ -47,7 +47,7 @@ def while_statement(ev: Evaluator, node: Any, frame: Frame, rest: Rest) -> Compl
         if isinstance(condition, Dynamic):
             return dynamic_while(ev, node, frame, rest, condition)
         if not condition:
-            return exec_block(ev, node.orelse, frame, rest) if node.orelse else NORMAL
+            return else_block(ev, node, frame, rest)
         turns += 1
         if turns > MAX_UNROLLED:
             ev.error("E0201", what="iterations of a loop", limit=MAX_UNROLLED)
@@ -101,17 +101,31 @@ def dynamic_while(ev: Evaluator, node: Any, frame: Frame, rest: Rest, first: Any
     def test() -> Any:
         return condition_of(ev, node.test, frame)
 
-    def body(index: Dynamic) -> Any:
-        return exec_body(ev, node, frame, rest)
-    completion = dynamic_loop(ev, FOREVER, first, body, test, frame, rest)
-    return after_else(ev, node, frame, rest, completion)
+    return with_else(ev, node, frame, rest, lambda after: dynamic_loop(
+        ev, FOREVER, first, lambda index: exec_body(ev, node, frame, after), test, frame, after))
 
 
-def after_else(ev: Evaluator, node: Any, frame: Frame, rest: Rest, completion: Completion) -> Completion:
-    if node.orelse:
-        ev.at(node)
-        ev.error("E0202", construct="an else clause of a loop that is only known at run time")
-    return completion
+def with_else(ev: Evaluator, node: Any, frame: Frame, rest: Rest, loop: Callable[[Rest], Completion]) -> Completion:
+    """A dynamic loop, and its `else` where no `break` has ended it."""
+    if not node.orelse:
+        return loop(rest)
+    slot = broke_slot(node)
+    frame.write(slot, False)
+
+    def otherwise() -> Completion:
+        broke = frame.slots[slot]
+        if isinstance(broke, Dynamic):
+            ev.at(node)
+            return dynamic_if(ev, broke, lambda: NORMAL, lambda: else_block(ev, node, frame, rest), rest)
+        return NORMAL if broke else else_block(ev, node, frame, rest)
+    after = Rest(ev, otherwise, rest)
+    completion = loop(after)
+    return otherwise() if completion is NORMAL or (completion.kind == "at" and completion.target is after) else completion
+
+
+def broke_slot(node: Any) -> str:
+    """Where a loop with an `else` keeps whether a `break` has ended it."""
+    return f"%broke:{node.start}"
 
 
 @statement("For", "AsyncFor")
@@ -143,8 +157,7 @@ def dynamic_for(ev: Evaluator, node: Any, frame: Frame, rest: Rest, source: Any,
     def body(index: Dynamic) -> Any:
         bind(source.item(index))
         return exec_body(ev, node, frame, rest)
-    completion = dynamic_loop(ev, source.count, True, body, lambda: True, frame, rest)
-    return after_else(ev, node, frame, rest, completion)
+    return with_else(ev, node, frame, rest, lambda after: dynamic_loop(ev, source.count, True, body, lambda: True, frame, after))
 
 
 def exec_body(ev: Evaluator, node: Any, frame: Frame, rest: Rest) -> Any:
@@ -153,6 +166,8 @@ def exec_body(ev: Evaluator, node: Any, frame: Frame, rest: Rest) -> Any:
 
     def leave(completion: Completion) -> None:
         frame.write("%go", False)
+        if node.orelse:
+            frame.write(broke_slot(node), True)
         if completion.kind == "return":
             frame.write("%returned", True)
             frame.write(RETURN_SLOT, completion.value)

@@ -81,6 +81,7 @@ def install(cls: Class, options: dict[str, Any]) -> Class:
                 cls.slots[name] = value.default
         merged[name] = declared
     cls.slots["%fields"] = list(merged.values())
+    cls.slots.setdefault("__match_args__", tuple(f.name for f in merged.values() if f.init and not f.keyword_only))
     if options.get("init", True) and "__init__" not in cls.slots:
         cls.slots["__init__"] = Builtin("__init__", initialize, as_method=True)
     if options.get("repr", True) and "__repr__" not in cls.slots:
