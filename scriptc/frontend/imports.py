@@ -83,10 +83,11 @@ class Importer:
     def tables(self, ev: Evaluator) -> dict[str, dict[str, Any]]:
         """The host-made parts of modules: module name -> names."""
         if self._tables is None:
+            from scriptc.frontend.pylib.numpylib.module import numpy_modules
             from scriptc.frontend.pylib.stdlib import standard_modules
             from scriptc.frontend.torchlib.bindings import torch_modules
 
-            self._tables = {**standard_modules(ev), **torch_modules(ev)}
+            self._tables = {**standard_modules(ev), **numpy_modules(ev), **torch_modules(ev)}
         return self._tables
 
     def global_name(self, ev: Evaluator, globals_: Frame, identifier: str) -> Any:

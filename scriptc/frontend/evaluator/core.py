@@ -183,7 +183,7 @@ class Evaluator:
         return results[0] if len(results) == 1 else results
 
     def _apply(self, name: str, operands: Sequence[Any], attributes: dict[str, Any]) -> tuple[Any, ...]:
-        plain = [o.value if isinstance(o, Dynamic) else o for o in operands]
+        plain = [o.value if isinstance(o, Dynamic) else float(o) if isinstance(o, np.float64) else o for o in operands]
         if not any(isinstance(o, Value) and not isinstance(o, Literal) for o in plain):
             folded = self._fold(name, plain, attributes)
             if folded is not None:

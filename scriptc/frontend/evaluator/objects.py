@@ -84,7 +84,7 @@ def class_of(ev: Evaluator, value: Any) -> Class:
             ev.error("E0211", what="the type of a value that may be None")
         return builtin_class(name)
     name = _HOST_CLASSES.get(type(value))
-    return builtin_class(name or "object")
+    return builtin_class(name or ("float" if isinstance(value, float) else "object"))   # np.float64 is a float
 
 
 def get_attribute(ev: Evaluator, value: Any, name: str) -> Any:

@@ -372,8 +372,8 @@ def normal_part(ev: Evaluator, part: Any) -> Any:
     part = used(ev, part)
     if isinstance(part, Instance) and part.native is not None:
         part = part.native
-    if isinstance(part, PyList | tuple):
-        return tensor_from(ev, part)
+    if isinstance(part, PyList | tuple | np.ndarray):
+        part = tensor_from(ev, part)
     if isinstance(part, bool):
         return tensor_from(ev, part)
     if isinstance(part, TensorValue):

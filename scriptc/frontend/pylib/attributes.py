@@ -4,6 +4,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from scriptc.frontend.values import (
     MISSING,
     BoundMethod,
@@ -86,6 +88,10 @@ def special_attribute(ev: Any, value: Any, name: str) -> Any:
         return getattr(value, name)
     if isinstance(value, Property):
         return _property_attribute(value, name)
+    if isinstance(value, np.generic):
+        from scriptc.frontend.pylib.numpylib.arrays import scalar_attribute
+
+        return scalar_attribute(ev, value, name)
     if isinstance(value, TypeForm):
         if name == "__origin__":
             return value.origin

@@ -9,11 +9,12 @@ from scriptc.frontend import storage
 from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.evaluator.operators import is_number, type_name
 from scriptc.frontend.pylib.iteration import Counted, items_of, iterate
+from scriptc.frontend.pylib.numpylib.arrays import is_array
 from scriptc.frontend.storage import TensorValue, tensor_of
 from scriptc.frontend.torchlib.bindings.promotion import default_dtype, number_dtype, result_dtype
 from scriptc.frontend.torchlib.bindings.register import tensor_method, torch_function
 from scriptc.frontend.values import Dynamic, Instance, PyList
-from scriptc.ir.types import BOOL_CATEGORY, FLOAT_CATEGORY, DType, int64, promote_dtypes
+from scriptc.ir.types import BOOL_CATEGORY, FLOAT_CATEGORY, DType, float64, int64, promote_dtypes
 
 
 def sizes(ev: Evaluator, arguments: tuple[Any, ...]) -> list[Any]:
@@ -149,12 +150,12 @@ def tensor_from(ev: Evaluator, data: Any, dtype: DType | None = None) -> TensorV
     if isinstance(data, Instance) and data.native is not None:
         data = data.native
     if isinstance(data, np.ndarray):
-        return tensor_of(data if dtype is None else data.astype(dtype.numpy))
+        return tensor_of(data.copy() if dtype is None else data.astype(dtype.numpy))
     if isinstance(data, TensorValue):
         copied = tensor_of(storage.read(ev, data))
         return copied if dtype is None or storage.dtype(data) is dtype else ev.op("cast", copied, dtype=dtype)
     if is_number(data) or isinstance(data, complex):
-        return ev.op("full", data, dtype=dtype or number_dtype(ev, data))
+        return ev.op("full", data, dtype=dtype or data_dtype(ev, data))
     flat: list[Any] = []
     shape = flatten(ev, data, flat)
     if isinstance(shape, TensorValue):
@@ -166,9 +167,9 @@ def tensor_from(ev: Evaluator, data: Any, dtype: DType | None = None) -> TensorV
         stacked = ev.op("stack", *rows, dim=0)
         return stacked if len(shape) == 1 else ev.op("reshape", stacked, *shape)
     if dtype is None:
-        dtype = default_dtype(ev) if not flat else number_dtype(ev, flat[0])
+        dtype = default_dtype(ev) if not flat else data_dtype(ev, flat[0])
         for value in flat[1:]:
-            other = number_dtype(ev, value)
+            other = data_dtype(ev, value)
             dtype = promote_dtypes(dtype, other) if other.category != dtype.category or other is not dtype else dtype
     if not any(isinstance(v, Dynamic) for v in flat):
         return tensor_of(np.asarray(flat).astype(dtype.numpy).reshape(shape))
@@ -177,8 +178,18 @@ def tensor_from(ev: Evaluator, data: Any, dtype: DType | None = None) -> TensorV
     return ev.op("from_scalars", *flat, shape=tuple(shape), dtype=dtype)
 
 
+def data_dtype(ev: Evaluator, value: Any) -> DType:
+    """The dtype torch.tensor gives a number: numpy's double keeps its width, Python's does not."""
+    return float64 if isinstance(value, np.float64) else number_dtype(ev, value)
+
+
 def flatten(ev: Evaluator, data: Any, out: list[Any]) -> Any:
     """The elements of nested sequences in `out`, and their shape; a tensor for a list of unknown length."""
+    if isinstance(data, Instance) and isinstance(data.native, np.ndarray):
+        data = data.native
+    if isinstance(data, np.ndarray):
+        out += [v if isinstance(v, np.float64) else v.item() for v in data.reshape(-1)]
+        return list(data.shape)
     source = iterate(ev, data)
     if isinstance(source, Counted):
         if isinstance(data, PyList) and isinstance(data.content, Dynamic):
@@ -188,7 +199,7 @@ def flatten(ev: Evaluator, data: Any, out: list[Any]) -> Any:
     items = list(source)
     if not items:
         return [0]
-    if not isinstance(items[0], PyList | tuple | range) or isinstance(items[0], TensorValue):
+    if not (isinstance(items[0], PyList | tuple | range) or is_array(items[0])) or isinstance(items[0], TensorValue):
         for item in items:
             if isinstance(item, Instance) and item.native is not None:
                 item = item.native

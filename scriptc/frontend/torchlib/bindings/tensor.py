@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from scriptc.frontend import storage
 from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.evaluator.operators import binary
@@ -158,8 +160,12 @@ tensor_method("__deepcopy__")(lambda ev, input, memo=None: tensor_of(storage.rea
 
 
 @tensor_method("numpy")
-def to_numpy(ev: Evaluator, input: Any, *, force: Any = False) -> TensorValue:
-    return input
+def to_numpy(ev: Evaluator, input: Any, *, force: Any = False) -> Any:
+    """A known tensor as an array of `numpy`; one of the running program stays a tensor."""
+    from scriptc.frontend.pylib.numpylib.arrays import wrap
+
+    content = storage.read(ev, input)
+    return wrap(ev, content.copy()) if isinstance(content, np.ndarray) else input
 
 
 @tensor_method("item")
