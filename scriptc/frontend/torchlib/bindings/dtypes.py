@@ -9,6 +9,7 @@ import numpy as np
 
 from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.pylib.builtin_classes import builtin_class, constructor
+from scriptc.frontend.pylib.numpylib.arrays import is_array
 from scriptc.frontend.storage import TensorValue
 from scriptc.frontend.torchlib.bindings.creation import tensor_from
 from scriptc.frontend.torchlib.bindings.promotion import default_dtype, promote_dtypes, result_dtype
@@ -38,7 +39,7 @@ def named_values() -> dict[str, Any]:
 def _tensor_constructor(name: str) -> None:
     def make(ev: Evaluator, cls: Class, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         data = arguments[0] if len(arguments) == 1 and not keywords else None
-        if not isinstance(data, PyList | tuple | TensorValue) or isinstance(data, Size):
+        if not (isinstance(data, PyList | tuple | TensorValue) or is_array(data)) or isinstance(data, Size):
             ev.error("E0222", name=f"{name}() of sizes", hint="torch leaves such a tensor uninitialised: call torch.zeros(...)")
         return tensor_from(ev, data, DTYPES[_TENSORS[name]])
     constructor(name)(make)

@@ -6,6 +6,7 @@ a number is an axis without a name, `...` stands for as many dimensions as are l
 import torch
 
 ELLIPSIS = "..."
+MERGED = "(...)"     # an ellipsis inside brackets: its dimensions become one
 
 
 class EinopsError(RuntimeError):
@@ -45,7 +46,7 @@ def _groups(text, pattern, anonymous):
                 _fail(pattern, repr(token) + " is no axis name")
             if inner is not None:
                 if name:
-                    inner.append(name)
+                    inner.append(MERGED if name == ELLIPSIS else name)
             else:
                 groups.append([name] if name else [])
     if inner is not None:
@@ -65,7 +66,7 @@ def _expanded(groups, count):
         if group == [ELLIPSIS]:
             made.extend([[name] for name in extra])
         else:
-            made.append([n for name in group for n in (extra if name == ELLIPSIS else [name])])
+            made.append([n for name in group for n in (extra if name == MERGED else [name])])
     return made
 
 
@@ -79,9 +80,9 @@ def _apply(tensor, pattern, reduction, lengths):
     if isinstance(tensor, (list, tuple)):
         tensor = torch.stack(list(tensor), 0)
     has_rest = [ELLIPSIS] in left
-    if not has_rest and any(ELLIPSIS in g for g in left):
+    if any(MERGED in g for g in left):
         _fail(pattern, "an ellipsis inside brackets is not allowed on the left side")
-    if any(ELLIPSIS in g for g in right) and not has_rest:
+    if any(n in (ELLIPSIS, MERGED) for g in right for n in g) and not has_rest:
         _fail(pattern, "an ellipsis on the right side needs one on the left")
     rank = len(tensor.shape)
     fixed = len(left) - (1 if has_rest else 0)

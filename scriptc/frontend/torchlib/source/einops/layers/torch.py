@@ -2,7 +2,7 @@
 import torch
 from torch import nn
 
-from einops.patterns import EinopsError, _groups, einsum, rearrange, reduce
+from einops.patterns import ELLIPSIS, EinopsError, _groups, einsum, rearrange, reduce
 
 
 class Rearrange(nn.Module):
@@ -65,8 +65,7 @@ class EinMix(nn.Module):
         self.weight = nn.Parameter(torch.zeros([axes_lengths[n] for n in weight]).uniform_(-bound, bound))
         if bias_shape is not None:
             names = [n for g in _groups(bias_shape, pattern, anonymous) for n in g]
-            first = [i for i, n in enumerate(flat_right) if n in names]
-            shape = [axes_lengths[n] if n in names else 1 for n in flat_right[first[0]:]] if first else []
+            shape = [axes_lengths[n] if n in names else 1 for n in flat_right if n != ELLIPSIS]
             self.bias = nn.Parameter(torch.zeros(shape).uniform_(-((1 / fan_in) ** 0.5), (1 / fan_in) ** 0.5))
         else:
             self.bias = None
