@@ -1,7 +1,7 @@
 """A function with its gradient: what a call on the tape runs forward, and what `backward` runs in return."""
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,19 +61,42 @@ class Differentiable:
             i for i, r in enumerate(results) if isinstance(r, Tensor) and r.dtype.is_floating_point)
         outputs = [results[i] for i in indices]
         shapes = [(o.shape, o.dtype.numpy) for o in outputs]
-        state = dict(zip(self.function.state, arguments[len(self.function.inputs):], strict=True))
 
         def pull(gradients: tape.Gradients) -> tape.Gradients:
-            if pair.gradient is None or pair.backward is None:
-                raise _not_differentiable(self.function, pair)
-            incoming = [np.zeros(shape, dtype) if g is None else np.asarray(g, dtype)
-                        for g, (shape, dtype) in zip(gradients, shapes, strict=True)]
-            with waiting():
-                kept = self._forward(pair, arguments)[1] if lazily else saved
-                return pair.backward.run([*incoming, *kept, *(state[n] for n in pair.gradient.backward.state)])
+            return self._pull(pair, gradients, arguments, shapes, None if lazily else saved)
 
         tape.record(self.function.name, [t for t in inputs if t is not None], outputs, pull)
         return [*results, *raw[count:]]
+
+    def lazy_recorder(self, state: Sequence[Tensor], wanted: Mapping[str, int]) -> Callable[[Sequence[Any], Sequence[Tensor]], None] | None:
+        """What puts a call that has run, with its arguments and results, on the tape, as `call_recorded` does lazily.
+
+        Gradients go to the state entries in `wanted` (name -> place in `state`). None if the results never have any.
+        """
+        pair = self._pair((), tuple(n for n in self.function.state if n in wanted))
+        if pair.gradient is not None and not pair.gradient.result_indices:
+            return None
+        indices = None if pair.gradient is None else pair.gradient.result_indices
+        inputs = tuple(state[wanted[n]] for n in self.function.state if n in wanted)
+        name = self.function.name
+
+        def record(arguments: Sequence[Any], results: Sequence[Tensor]) -> None:
+            outputs = [results[i] for i in indices] if indices is not None else [t for t in results if t.dtype.is_floating_point]
+            shapes = [(o._array.shape, o._array.dtype) for o in outputs]
+            tape.record(name, inputs, outputs, lambda gradients: self._pull(pair, gradients, arguments, shapes, None))
+        return record
+
+    def _pull(self, pair: _Pair, gradients: tape.Gradients, arguments: Sequence[Any],
+              shapes: Sequence[tuple[tuple[int, ...], np.dtype]], saved: Sequence[Any] | None) -> tape.Gradients:
+        """The gradients of what was asked for; the forward runs again where nothing was saved."""
+        if pair.gradient is None or pair.backward is None:
+            raise _not_differentiable(self.function, pair)
+        incoming = [np.zeros(shape, dtype) if g is None else np.asarray(g, dtype)
+                    for g, (shape, dtype) in zip(gradients, shapes, strict=True)]
+        state = dict(zip(self.function.state, arguments[len(self.function.inputs):], strict=True))
+        with waiting():
+            kept = self._forward(pair, arguments)[1] if saved is None else saved
+            return pair.backward.run([*incoming, *kept, *(state[n] for n in pair.gradient.backward.state)])
 
     def _forward(self, pair: _Pair, arguments: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """(results and updates, saved values) of the saving forward."""

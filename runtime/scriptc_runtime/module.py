@@ -20,6 +20,7 @@ from scriptc.ir.graph import Function, Program, StateEntry
 from scriptc.ir.types import DTYPES
 from scriptc_runtime import random, tape, versions
 from scriptc_runtime.arguments import Binder, rebuild, signature, wrap, write_back
+from scriptc_runtime.calls import Repeated, repeats
 from scriptc_runtime.differentiation import Differentiable
 from scriptc_runtime.plan.policy import waiting
 from scriptc_runtime.tensor import Parameter, Tensor
@@ -49,6 +50,7 @@ class Module:
         self._lock = threading.RLock()
         self._state = _state_tensors(program, tensors)
         self._functions: dict[str, Differentiable] = {}
+        self._repeated: dict[str, Repeated] = {}
         self._methods: dict[str, list[str]] = {}
         for key in program.functions:
             self._methods.setdefault(key.partition(":")[0].partition("#")[0], []).append(key)
@@ -58,6 +60,10 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`forward`. CallError naming the argument if one does not fit the compiled signature."""
+        if not kwargs and not self.training and (repeated := self._repeated.get("forward")) is not None:
+            result = repeated(args)
+            if result is not NotImplemented:
+                return result
         return self._call("forward", args, kwargs)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -116,6 +122,8 @@ class Module:
                                                  {names[i - count]: i for i in wanted if i >= count}, lazily=not self.training)
             else:
                 results = [wrap(r) for r in compiled.runner.run(arguments)]
+            if not self.training and repeats(function):
+                self._repeated[binder.method] = Repeated(compiled, compiled.runner.plan(arguments), binder.leaves, state, self._wait)
             count = len(function.results)
             if writes:
                 self._write(function, binder, results[count:])

@@ -43,6 +43,17 @@ class Tensor(Operators):
         self._retains_grad = False
         self.name = name
 
+    @staticmethod
+    def _over(array: np.ndarray) -> Tensor:
+        """A tensor over an array that is known to be fit for one: what calls answer with."""
+        made = Tensor.__new__(Tensor)
+        made._array = array
+        made._grad = made._node = None
+        made._index = 0
+        made._requires_grad = made._retains_grad = False
+        made.name = ""
+        return made
+
     # What it is.
 
     @property

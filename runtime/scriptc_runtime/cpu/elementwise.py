@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from scriptc.interp.registry import REFERENCES
 from scriptc.ir.graph import Literal, Value
 from scriptc.ir.types import TensorType
+from scriptc_runtime.cpu.addresses import address
 from scriptc_runtime.cpu.jit import Code, code_for
 from scriptc_runtime.cpu.printer import Printed, Unprintable, print_group, printable
 from scriptc_runtime.plan.fusion import Group
@@ -89,8 +90,7 @@ class _Loop:
     def __init__(self, group: Group, printed: Printed, code: Code, fallback: _Fallback) -> None:
         self._code = code
         self._fallback = fallback
-        self._tensors = printed.tensors
-        self._shapes = printed.shapes
+        self._inputs = tuple(zip(printed.tensors, printed.shapes, strict=True))
         self._scalars = printed.scalars
         self._integers = np.array([v or 0 for v in printed.integers], np.int64)
         self._floats = np.array([v or 0.0 for v in printed.floats] or [0.0], np.float64)
@@ -104,20 +104,17 @@ class _Loop:
             return
         if self._work == 0:
             return
-        arrays = [self._contiguous(operands[index], shape) for index, shape in zip(self._tensors, self._shapes, strict=True)]
-        addresses = [a.__array_interface__["data"][0] for a in arrays]
-        addresses += [a.__array_interface__["data"][0] for a in out]
+        arrays = []
+        for index, shape in self._inputs:
+            array = operands[index]
+            if array.shape != shape:   # must never reach raw memory
+                raise RuntimeError(f"a kernel for shape {tuple(shape)} was called with {array.shape}")
+            flags = array.flags
+            arrays.append(array if flags.c_contiguous and flags.aligned else np.ascontiguousarray(array))
         if not self._scalars:
-            function(*addresses, *self._tables)
+            function(*map(address, arrays), *map(address, out), *self._tables)
             return
         integers, floats = self._integers.copy(), self._floats.copy()
         for index, table, place in self._scalars:
             (floats if table == "c" else integers)[place] = operands[index]
-        function(*addresses, integers.__array_interface__["data"][0], floats.__array_interface__["data"][0])
-
-    @staticmethod
-    def _contiguous(array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-        """The operand as the loop expects it; a wrong shape must never reach raw memory."""
-        if array.shape != shape:
-            raise RuntimeError(f"a kernel for shape {tuple(shape)} was called with {array.shape}")
-        return array if array.flags.c_contiguous and array.flags.aligned else np.ascontiguousarray(array)
+        function(*map(address, arrays), *map(address, out), address(integers), address(floats))

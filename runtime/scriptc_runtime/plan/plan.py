@@ -56,7 +56,7 @@ class Step:
 
 @dataclass(eq=False)
 class Plan:
-    """One function for one set of input shapes. `arguments` and `results` are slots."""
+    """One function for one set of input shapes. `arguments` and `results` are slots; `fresh`: no result shares memory with an argument."""
 
     name: str
     steps: tuple[Step, ...]
@@ -65,6 +65,7 @@ class Plan:
     results: tuple[int, ...]
     result_types: tuple[Type, ...]
     arena_size: int
+    fresh: bool = False
     _frames: list[Frame] = field(default_factory=list)
 
     def run(self, arguments: Sequence[Any]) -> list[Any]:
@@ -89,18 +90,22 @@ class Plan:
 
 
 class Frame:
-    """The memory of one running call: an arena and, per step, the views its kernel writes to."""
+    """The memory of one running call: an arena and, per step, what it needs to run."""
 
-    __slots__ = ("arena", "views")
+    __slots__ = ("_steps", "arena")
 
     def __init__(self, plan: Plan) -> None:
         self.arena = aligned_bytes(plan.arena_size)
-        self.views: list[tuple[np.ndarray, ...] | None] = []
-        for step in plan.steps:
-            if step.buffers and all(b.offset is not None for b in step.buffers):
-                self.views.append(tuple(self._view(b) for b in step.buffers))
-            else:
-                self.views.append(None)
+        self._steps = tuple(self._prepared(step) for step in plan.steps)
+
+    def _prepared(self, step: Step) -> tuple[Any, ...]:
+        """(run, inputs, outputs, the views it writes, shapes and dtypes of the arrays it needs besides, dead slots, op)."""
+        views: tuple[np.ndarray | None, ...] | None = None
+        made: tuple[tuple[Any, ...], ...] = ()
+        if step.buffers:
+            views = tuple(None if b.offset is None else self._view(b) for b in step.buffers)
+            made = tuple((b.shape, b.dtype) for b in step.buffers if b.offset is None)
+        return step.kernel.run, step.inputs, step.outputs, views, made, step.dead, step.op
 
     def _view(self, buffer: Buffer) -> np.ndarray:
         assert buffer.offset is not None
@@ -112,26 +117,28 @@ class Frame:
         slots = plan.template.copy()
         for slot, argument in zip(plan.arguments, arguments, strict=True):
             slots[slot] = argument
-        for step, views in zip(plan.steps, self.views, strict=True):
-            operands = [slots[i] for i in step.inputs]
+        for run, inputs, outputs, views, made, dead, op in self._steps:
             try:
-                if step.buffers:
-                    out = views if views is not None else tuple(
-                        np.empty(b.shape, b.dtype) if b.offset is None else self._view(b) for b in step.buffers)
-                    step.kernel.run(*operands, out=out)
-                    for slot, array in zip(step.outputs, out, strict=True):
-                        slots[slot] = array
-                else:
-                    result = step.kernel.run(*operands)
-                    if len(step.outputs) == 1:
-                        slots[step.outputs[0]] = result
+                if views is not None:
+                    if not made:
+                        out = views
+                    elif len(views) == 1:
+                        out = (np.empty(*made[0]),)
                     else:
-                        for slot, value in zip(step.outputs, result or (), strict=True):
-                            slots[slot] = value
+                        more = iter(made)
+                        out = tuple([np.empty(*next(more)) if v is None else v for v in views])
+                    run(*[slots[i] for i in inputs], out=out)
+                    for slot, array in zip(outputs, out, strict=True):
+                        slots[slot] = array
+                elif len(outputs) == 1:
+                    slots[outputs[0]] = run(*[slots[i] for i in inputs])
+                else:
+                    for slot, value in zip(outputs, run(*[slots[i] for i in inputs]) or (), strict=True):
+                        slots[slot] = value
             except Exception as error:
-                annotate(error, step.op)
+                annotate(error, op)
                 raise
-            for slot in step.dead:
+            for slot in dead:
                 slots[slot] = None
         return [slots[i] for i in plan.results]
 

@@ -120,7 +120,10 @@ def _number(name: str, lowered: Sequence[_Lowered], arguments: Sequence[Value], 
              item.unit.op if isinstance(item.unit, BoundOp) else item.unit.ops[-1].op)
         for index, item in enumerate(lowered))
     kinds = tuple(v.type if isinstance(v, Literal) else binding.types[v] for v in binding.results)
-    return Plan(name, steps, template, argument_slots, tuple(map(slot, binding.results)), kinds, arena_size)
+    owned = {v for v in buffers if buffers[v].offset is None} | {v for item in lowered if item.kernel.fresh and not item.kernel.writes_out
+                                                                  for v in item.makes}
+    return Plan(name, steps, template, argument_slots, tuple(map(slot, binding.results)), kinds, arena_size,
+                all(v in owned for v in binding.results))
 
 
 def _liveness(lowered: Sequence[_Lowered], results: Iterable[Value]) -> tuple[dict[Value, int], set[Value]]:
