@@ -11,7 +11,7 @@ from typing import Any
 
 from scriptc.errors import CompileError
 from scriptc.frontend.evaluator.control import Rest, exec_block
-from scriptc.frontend.evaluator.core import Call, Evaluator
+from scriptc.frontend.evaluator.core import Call, Evaluator, did_you_mean
 from scriptc.frontend.parser import read_source
 from scriptc.frontend.syntax import Node
 from scriptc.frontend.values import MISSING, WORLD, Class, Frame, Instance, LanguageError, ModuleValue, Unavailable
@@ -263,19 +263,25 @@ class Importer:
 
                 return call(ev, getter, [name], {})
             if self.is_ours(module.name) and not name.startswith("__"):
-                return Unavailable(f"{module.name}.{name}", "the library does not have it yet", ev.span())
+                return Unavailable(f"{module.name}.{name}", "the library has no such name", ev.span(),
+                                   did_you_mean(name, self.names_of(ev, module)) or "if torch has it, it is not implemented yet")
         return value
+
+    def names_of(self, ev: Evaluator, module: ModuleValue) -> list[str]:
+        """The names a module has, as far as its file has been read."""
+        held = [n for n in module.frame.slots if isinstance(n, str)] if module.frame is not None else []
+        return [*held, *self.tables(ev).get(module.name, ())]
 
     def is_ours(self, name: str) -> bool:
         return self.is_shim(name.split(".")[0]) or (self._tables is not None and name in self._tables)
 
     def binds(self, module: str, name: str) -> bool:
-        """True if the module's own file binds `name` at its top level."""
+        """True if the module's own file binds `name` at its top level, or may do so by `import *`."""
         path = self.find(module)
         if path is None:
             return False
         _, tree = self.tree(path)
-        return name in top_level_names(tree)
+        return not top_level_names(tree).isdisjoint((name, "*"))
 
     def set_attribute(self, ev: Evaluator, module: ModuleValue, name: str, value: Any) -> None:
         self.evaluate(ev, module)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ import numpy as np
 
 import scriptc.interp.ops
 import scriptc.ir.ops  # noqa: F401  (registers the ops)
-from scriptc.errors import CompileError, diagnostic
+from scriptc.errors import CompileError, Diagnostic, diagnostic
 from scriptc.frontend import storage
 from scriptc.frontend.evaluator import expressions, loops, matching, statements  # noqa: F401  (register their handlers)
 from scriptc.frontend.evaluator.calls import call, call_method
 from scriptc.frontend.evaluator.core import Call, Evaluator
+from scriptc.frontend.evaluator.recovery import Enough, Recovery, place_of
+from scriptc.frontend.faults import syntax_faults
 from scriptc.frontend.imports import Importer, first_line, package_root
 from scriptc.frontend.outputs import flatten_into, flatten_result
 from scriptc.frontend.parser import parse as parse_source
@@ -31,6 +34,7 @@ from scriptc.frontend.values import (
     Function,
     Instance,
     LanguageError,
+    Poisoned,
     PyDict,
     PyList,
     Unavailable,
@@ -73,17 +77,43 @@ def compile_source(path: Path, *, entry: str | None = None, inputs: Sequence[str
                    methods: Sequence[str] = ("forward",), seed: int = 0, weights: Replacer | None = None,
                    train: bool = True) -> Compiled:
     """Compile the model that `entry` constructs in the file at `path`. CompileError if the source is refused."""
-    importer = Importer([*search, package_root(path)], parse_file)
-    ev = Evaluator(importer)
-    ev.generator = Stream(seed)
+    def walk(recovery: Recovery | None) -> Compiled:
+        ev = Evaluator(Importer([*search, package_root(path)], parse_file))
+        ev.generator = Stream(seed)
+        ev.recovery = recovery
+        try:
+            return _compile(ev, path, entry, [parse_input(t) for t in inputs], methods, weights if recovery is None else None, train)
+        except LanguageError as error:
+            raise uncaught(ev, error) from None
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, HOST_RECURSION))
     try:
-        return _compile(ev, path, entry, [parse_input(t) for t in inputs], methods, weights, train)
-    except LanguageError as error:
-        raise uncaught(ev, error) from None
+        return walk(None)
+    except CompileError as first:
+        raise CompileError(*all_errors(first, walk)) from None
     finally:
         sys.setrecursionlimit(limit)
+
+
+def all_errors(first: CompileError, walk: Callable[[Recovery], Compiled]) -> list[Diagnostic]:
+    """The errors that a walk finds which goes on after each; `first` ended the compilation."""
+    place = first.diagnostics[0].location
+    if place is None or place.span is None:
+        return list(first.diagnostics)
+    if first.code.startswith("E01"):
+        return syntax_faults(place.span.source, first)
+    recovery = Recovery(uncaught)
+    try:
+        walk(recovery)
+    except CompileError as last:
+        with suppress(Enough):
+            recovery.report(last)
+    except (Enough, Poisoned):
+        pass
+    except Exception:       # past an error nothing is sure; what was found until here stands
+        recovery.found.clear()
+    known = {place_of(d) for d in first.diagnostics}
+    return [*first.diagnostics, *(d for d in recovery.found if place_of(d) not in known)]
 
 
 def uncaught(ev: Evaluator, error: LanguageError) -> CompileError:
@@ -97,7 +127,7 @@ def uncaught(ev: Evaluator, error: LanguageError) -> CompileError:
         message = str(text_of(ev, error.value))
     except (CompileError, LanguageError):
         message = ""
-    return CompileError(diagnostic("E0204", location, exception=error.value.cls.name, message=message))
+    return CompileError(diagnostic("E0204", location, hint=error.hint, exception=error.value.cls.name, message=message))
 
 
 def _compile(ev: Evaluator, path: Path, entry: str | None, inputs: list[InputSpec], methods: Sequence[str], weights: Replacer | None,
@@ -128,7 +158,15 @@ def _compile(ev: Evaluator, path: Path, entry: str | None, inputs: list[InputSpe
             set_training(ev, model, training)
             suffix = ":train" if training else ""
             callee = (model if name == "forward" else method) if model is not None else method
-            functions[name + suffix] = stage_method(ev, state, name + suffix, callee, method, given, frame)
+            try:
+                functions[name + suffix] = stage_method(ev, state, name + suffix, callee, method, given, frame)
+            except (CompileError, Poisoned) as error:
+                if ev.recovery is None:
+                    raise
+                if isinstance(error, CompileError):
+                    ev.recovery.report(error)
+    if ev.recovery is not None:
+        raise Poisoned
     set_training(ev, model, True)
     entries, tensors = state.collect(functions)
     sources = used_sources(functions)
@@ -143,7 +181,7 @@ def construct(ev: Evaluator, frame: Frame, entry: str | None, path: Path) -> Any
     value = evaluated(ev, frame, entry, "--entry")
     if isinstance(value, Unavailable):
         place = Location(value.span) if value.span is not None else None
-        raise CompileError(diagnostic("E0220", place, what=value.name, reason=value.reason))
+        raise CompileError(diagnostic("E0220", place, what=value.name, reason=value.reason, hint=value.hint))
     if isinstance(value, Class) and value.is_module_class:
         value = call(ev, value, [], {})
     if not (definition_of(ev, value) is not None or (isinstance(value, Instance) and value.cls.is_module_class)):

@@ -130,6 +130,13 @@ class Conflict:
     places: tuple[Span | None, ...] = ()
 
 
+class Poisoned(Exception):
+    """A value was read that an error, told already, has kept from being made."""
+
+
+POISON = Conflict("an error before")
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Choice:
     """A module or function that a condition only known at run time chooses: calls and attributes go to both, under that condition."""
@@ -437,6 +444,7 @@ class Unavailable:
     name: str
     reason: str
     span: Span | None = None
+    hint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -485,8 +493,9 @@ class Iterating(Mutable):
 class LanguageError(Exception):
     """An exception of the evaluated program, on its way to an `except` clause or to the user."""
 
-    def __init__(self, value: Instance, span: Span | None = None) -> None:
+    def __init__(self, value: Instance, span: Span | None = None, hint: str | None = None) -> None:
         super().__init__(value)
         self.value = value
         self.span = span
+        self.hint = hint
         self.chain: tuple[Any, ...] = ()

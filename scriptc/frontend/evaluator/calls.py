@@ -4,13 +4,14 @@ from __future__ import annotations
 from typing import Any
 
 from scriptc.frontend.evaluator.control import NORMAL, Rest, exec_block
-from scriptc.frontend.evaluator.core import MAX_DEPTH, Call, Evaluator
+from scriptc.frontend.evaluator.core import MAX_DEPTH, Call, Evaluator, did_you_mean
 from scriptc.frontend.evaluator.joins import branch
 from scriptc.frontend.evaluator.objects import bind, class_of, find_attribute
 from scriptc.frontend.evaluator.operators import type_name, used
 from scriptc.frontend.storage import TensorValue
 from scriptc.frontend.values import (
     MISSING,
+    POISON,
     BoundMethod,
     Builtin,
     Choice,
@@ -22,6 +23,7 @@ from scriptc.frontend.values import (
     Instance,
     Iterating,
     Partial,
+    Poisoned,
     PyList,
     StaticMethod,
     StructTuple,
@@ -65,7 +67,7 @@ def call(ev: Evaluator, function: Any, arguments: list[Any], keywords: dict[str,
         return branch(ev, function.condition, lambda: call(ev, function.first, arguments, keywords),
                       lambda: call(ev, function.second, arguments, keywords))
     if kind is Unavailable:
-        return ev.error("E0220", what=function.name, reason=function.reason)
+        return ev.error("E0220", what=function.name, reason=function.reason, hint=function.hint)
     if kind is Conflict:
         return used(ev, function)
     return ev.throw("TypeError", f"'{type_name(function)}' object is not callable")
@@ -108,6 +110,8 @@ def call_function(ev: Evaluator, function: Function, arguments: list[Any], keywo
 
             produced = frame.slots["%yielded"]
             return iterate(ev, produced) if lists.is_dynamic(produced) else Iterating(produced.content)
+        if completion.value is POISON:
+            raise Poisoned
         return completion.value if completion is not NORMAL else None
     finally:
         ev.stack.pop()
@@ -140,7 +144,8 @@ def bind_arguments(ev: Evaluator, function: Function, arguments: list[Any], keyw
         elif spec.kwarg is not None:
             extra[keyword] = value
         else:
-            ev.throw("TypeError", f"{name}() got an unexpected keyword argument '{keyword}'")
+            ev.throw("TypeError", f"{name}() got an unexpected keyword argument '{keyword}'",
+                     did_you_mean(keyword, [*positional, *keyword_only]) or f"its arguments are {', '.join([*positional, *keyword_only])}")
     if spec.kwarg is not None:
         from scriptc.frontend.values import PyDict
 

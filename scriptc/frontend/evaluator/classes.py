@@ -72,7 +72,7 @@ def base_class(ev: Evaluator, value: Any) -> Class | None:
     if isinstance(value, Class):
         return None if value.name in ("Generic", "Protocol") and value.module == "typing" else value
     if isinstance(value, Unavailable):
-        ev.error("E0220", what=value.name, reason=value.reason)
+        ev.error("E0220", what=value.name, reason=value.reason, hint=value.hint)
     if isinstance(value, Builtin) and value.name == "NamedTuple":
         from scriptc.frontend.pylib.builtin_classes import builtin_class
 

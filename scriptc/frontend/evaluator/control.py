@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from scriptc.frontend.evaluator.conditions import condition_of
@@ -65,15 +66,23 @@ def exec_block(ev: Evaluator, body: list[Any], frame: Frame, rest: Rest, start: 
         follow = rest
         if kind in COMPOUND and index < last:
             follow = Rest(ev, _block_runner(ev, body, frame, rest, index + 1), rest)
-        try:
-            completion = handler(ev, node, frame, follow)
-        except RunTimeContent:
-            ev.error("E0211", what="this use of a dict or set whose keys are only known at run time")
+        if ev.recovery is None:
+            completion = executed(ev, handler, node, frame, follow)
+        else:
+            completion = ev.recovery.run(ev, partial(executed, ev, handler, node, frame, follow), node, frame)
         if completion.kind == "at" and completion.target is follow and index < last and kind in COMPOUND:
             continue   # joined exactly where this block goes on
         if completion is not NORMAL:
             return completion
     return NORMAL
+
+
+def executed(ev: Evaluator, handler: Callable[..., Completion], node: Any, frame: Frame, rest: Rest) -> Completion:
+    """One statement."""
+    try:
+        return handler(ev, node, frame, rest)
+    except RunTimeContent:
+        return ev.error("E0211", what="this use of a dict or set whose keys are only known at run time")
 
 
 def _block_runner(ev: Evaluator, body: list[Any], frame: Frame, rest: Rest, start: int) -> Callable[[], Completion]:
@@ -111,11 +120,16 @@ class Arm:
         known = len(ev.assumptions)
         self.branch.open()
         ev.assumptions.append(self.assumption)
+        if ev.recovery is not None:
+            ev.recovery.arms += 1
         try:
             self.completion = thunk()
         except LanguageError as error:
             del ev.stack[depth:]
             self.completion = Completion("raise", error)
+        finally:
+            if ev.recovery is not None:
+                ev.recovery.arms -= 1
         del ev.assumptions[known:]
         ev.grad_enabled = grad
         self.branch.close()

@@ -5,7 +5,7 @@ one with a dynamic operand is recorded through the builder.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -93,6 +93,7 @@ class Evaluator:
         self.assumptions: list[tuple[Value, bool]] = []   # conditions decided by the branches around
         self.handling: list[LanguageError] = []   # exceptions whose except clause is running
         self.keepalive: list[Any] = []
+        self.recovery: Any = None               # where a second walk keeps the errors it goes on after
 
     # Places and errors.
 
@@ -116,11 +117,11 @@ class Evaluator:
         """Refuse the program here."""
         raise CompileError(diagnostic(code, self.location(), notes=notes, hint=hint, **values))
 
-    def throw(self, kind: str, message: str) -> NoReturn:
-        """Raise a builtin exception of the language."""
+    def throw(self, kind: str, message: str, hint: str | None = None) -> NoReturn:
+        """Raise a builtin exception of the language; the hint is for the user, should nothing catch it."""
         from scriptc.frontend.pylib.exceptions import make_exception
 
-        raise LanguageError(make_exception(self, kind, message), self.span())
+        raise LanguageError(make_exception(self, kind, message), self.span(), hint)
 
     # Dispatch.
 
@@ -296,6 +297,17 @@ class Evaluator:
         from scriptc.frontend.evaluator.objects import class_of
 
         return class_of(self, value).is_subclass(cls)
+
+
+def did_you_mean(wrong: str, known: Iterable[Any]) -> str | None:
+    """The hint for a name that is not there, if one that is there is near: `pading` and padding, `Relu` and ReLU."""
+    from difflib import get_close_matches
+
+    names = {k for k in known if isinstance(k, str) and k.isidentifier()}
+    if not wrong.startswith("_"):
+        names = {n for n in names if not n.startswith("_")}
+    near = [n for n in sorted(names) if n.lower() == wrong.lower()] or get_close_matches(wrong, sorted(names), 1, 0.7)
+    return f"did you mean {near[0]!r}?" if near else None
 
 
 def operand_type(operand: Any) -> Type:

@@ -5,10 +5,10 @@ from typing import Any
 
 from scriptc.frontend.evaluator.calls import call
 from scriptc.frontend.evaluator.conditions import condition_of
-from scriptc.frontend.evaluator.core import Evaluator, expression
+from scriptc.frontend.evaluator.core import Evaluator, did_you_mean, expression
 from scriptc.frontend.evaluator.joins import branch
 from scriptc.frontend.evaluator.objects import get_attribute
-from scriptc.frontend.evaluator.operators import binary, compare, truthy, unary
+from scriptc.frontend.evaluator.operators import binary, compare, truthy, unary, used
 from scriptc.frontend.values import (
     MISSING,
     Builtin,
@@ -33,7 +33,7 @@ def name(ev: Evaluator, node: Any, frame: Frame) -> Any:
         undefined_name(ev, node.id, frame)
     if isinstance(value, Conflict):
         ev.at(node)
-        ev.error("E0210", what=value.reason)
+        used(ev, value)
     return value
 
 
@@ -52,12 +52,9 @@ def lookup(ev: Evaluator, identifier: str, frame: Frame) -> Any:
 
 
 def undefined_name(ev: Evaluator, identifier: str, frame: Frame) -> None:
-    from difflib import get_close_matches
-
-    known = [*frame.slots, *frame.globals.slots, *ev.importer.builtin_names()]
-    near = get_close_matches(identifier, [k for k in known if isinstance(k, str) and not k.startswith("%")], 1)
-    if ev.recording or near:
-        ev.error("E0203", name=identifier, hint=f"did you mean {near[0]!r}?" if near else None)
+    hint = did_you_mean(identifier, [*frame.slots, *frame.globals.slots, *ev.importer.builtin_names()])
+    if ev.recording or hint:
+        ev.error("E0203", name=identifier, hint=hint)
     ev.throw("NameError", f"name '{identifier}' is not defined")
 
 

@@ -28,7 +28,7 @@ from scriptc.frontend.evaluator.joins import (
 )
 from scriptc.frontend.evaluator.operators import some, used
 from scriptc.frontend.storage import Storage, TensorValue, shape_of
-from scriptc.frontend.values import MISSING, Conflict, Dynamic, Frame, PyList, close_journal, open_journal
+from scriptc.frontend.values import MISSING, Conflict, Dynamic, Frame, Poisoned, PyList, close_journal, open_journal
 from scriptc.ir.graph import Value, literal
 from scriptc.ir.types import INT
 
@@ -74,9 +74,11 @@ def try_dynamic(ev: Evaluator, walk: Callable[[], Completion]) -> Completion | N
     builder_depth, stack_depth, known = ev.builder.depth, len(ev.stack), len(ev.assumptions)
     journal = open_journal()
     ev.builder.begin()
+    if ev.recovery is not None:
+        ev.recovery.speculating += 1
     try:
         completion = walk()
-    except CompileError:
+    except (CompileError, Poisoned):
         from scriptc.frontend.values import WORLD
 
         while WORLD.journals[-1] is not journal:
@@ -87,6 +89,9 @@ def try_dynamic(ev: Evaluator, walk: Callable[[], Completion]) -> Completion | N
         del ev.stack[stack_depth:]
         del ev.assumptions[known:]
         return None
+    finally:
+        if ev.recovery is not None:
+            ev.recovery.speculating -= 1
     ops = ev.builder.suspend()
     writes = close_journal(journal)
     from scriptc.frontend.values import apply_writes

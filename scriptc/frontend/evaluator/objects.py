@@ -3,11 +3,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from scriptc.frontend.evaluator.core import Evaluator
+from scriptc.frontend.evaluator.core import Evaluator, did_you_mean
 from scriptc.frontend.evaluator.operators import some, type_name, used
 from scriptc.frontend.storage import TensorValue
 from scriptc.frontend.values import (
     MISSING,
+    POISON,
     BoundMethod,
     Builtin,
     Choice,
@@ -92,15 +93,28 @@ def get_attribute(ev: Evaluator, value: Any, name: str) -> Any:
     found = find_attribute(ev, value, name)
     if found is MISSING:
         missing_attribute(ev, value, name)
-    return found
+    return used(ev, found) if found is POISON else found
 
 
 def missing_attribute(ev: Evaluator, value: Any, name: str) -> Any:
+    hint = did_you_mean(name, attribute_names(ev, value))
     if isinstance(value, ModuleValue):
-        return ev.throw("AttributeError", f"module '{value.name}' has no attribute '{name}'")
+        return ev.throw("AttributeError", f"module '{value.name}' has no attribute '{name}'", hint)
     if isinstance(value, Class):
-        return ev.throw("AttributeError", f"type object '{value.name}' has no attribute '{name}'")
-    return ev.throw("AttributeError", f"'{type_name(value)}' object has no attribute '{name}'")
+        return ev.throw("AttributeError", f"type object '{value.name}' has no attribute '{name}'", hint)
+    return ev.throw("AttributeError", f"'{type_name(value)}' object has no attribute '{name}'", hint)
+
+
+def attribute_names(ev: Evaluator, value: Any) -> list[Any]:
+    """The names a value has, as far as they are known without running anything."""
+    if isinstance(value, ModuleValue):
+        return [*ev.importer.names_of(ev, value)]
+    cls = value if isinstance(value, Class) else class_of(ev, value)
+    held = [*value.slots] if isinstance(value, Instance) else []
+    for table in ("_parameters", "_buffers", "_modules"):
+        entries = value.slots.get(table) if isinstance(value, Instance) else None
+        held += [*entries.content] if isinstance(entries, PyDict) and not entries.is_dynamic else []
+    return [*held, *(n for c in cls.mro for n in c.slots)]
 
 
 def find_attribute(ev: Evaluator, value: Any, name: str) -> Any:
@@ -122,7 +136,7 @@ def find_attribute(ev: Evaluator, value: Any, name: str) -> Any:
 
         return branch(ev, value.condition, lambda: get_attribute(ev, value.first, name), lambda: get_attribute(ev, value.second, name))
     if isinstance(value, Unavailable):
-        ev.error("E0220", what=value.name, reason=value.reason)
+        ev.error("E0220", what=value.name, reason=value.reason, hint=value.hint)
     if isinstance(value, Dynamic) and isinstance(value.type, OptionalType):
         return find_attribute(ev, some(ev, value), name)    # raises, when it runs, if there is no value
     if isinstance(value, StructTuple):

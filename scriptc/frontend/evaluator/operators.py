@@ -9,11 +9,13 @@ from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.storage import TensorValue, is_static, read
 from scriptc.frontend.values import (
     MISSING,
+    POISON,
     Class,
     Conflict,
     Device,
     Dynamic,
     Instance,
+    Poisoned,
     PyDict,
     PyList,
     PySet,
@@ -76,6 +78,8 @@ def type_name(value: Any) -> str:
 def used(ev: Evaluator, value: Any) -> Any:
     """`value`, refused if it is what a branch left behind in conflict."""
     if isinstance(value, Conflict):
+        if value is POISON:
+            raise Poisoned
         ev.error("E0210", what=value.reason)
     return value
 

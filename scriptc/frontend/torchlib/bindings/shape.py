@@ -307,17 +307,26 @@ def chunk(ev: Evaluator, input: Any, chunks: Any, dim: Any = 0) -> Any:
 
 
 @both("tensor_split")
-def tensor_split(ev: Evaluator, input: Any, indices_or_sections: Any, dim: Any = 0) -> Any:
+def tensor_split(ev: Evaluator, input: Any, indices_or_sections: Any = None, dim: Any = 0, *, indices: Any = None,
+                 sections: Any = None) -> Any:
+    """torch.tensor_split, with the keyword names of both its signatures."""
     position = axis(ev, input, dim)
+    places = next((p for p in (indices_or_sections, indices, sections) if p is not None), None)
+    if places is None:
+        ev.throw("TypeError", "tensor_split() missing a required argument: 'indices_or_sections'")
     size = (storage.shape_of(ev, input) or (None,))[position]
-    if not isinstance(size, int):
-        return ev.error("E0211", what="tensor_split() along a dimension whose size is only known at run time")
-    if isinstance(indices_or_sections, int):
-        base, more = divmod(size, indices_or_sections)
-        return cut(ev, input, position, [base + (i < more) for i in range(indices_or_sections)])
-    if isinstance(indices_or_sections, TensorValue):
+    if isinstance(places, TensorValue):
         return ev.error("E0211", what="tensor_split() at places held by a tensor", hint="pass the places as a tuple of ints")
-    bounds = [min(max(i + size if i < 0 else i, 0), size) for i in items_of(ev, indices_or_sections)]
+    if not isinstance(size, int):
+        known = [] if isinstance(places, int) else items_of(ev, places)
+        if not known or any(not isinstance(i, int) or i < 0 for i in known):
+            return ev.error("E0211", what="tensor_split() along a dimension whose size is only known at run time")
+        return tuple(storage.view(ev, input, "slice", (a, b, 1), {"dim": position}, contiguous=position == 0)
+                     for a, b in itertools.pairwise([0, *known, 2**63 - 1]))
+    if isinstance(places, int):
+        base, more = divmod(size, places)
+        return cut(ev, input, position, [base + (i < more) for i in range(places)])
+    bounds = [min(max(i + size if i < 0 else i, 0), size) for i in items_of(ev, places)]
     return tuple(storage.view(ev, input, "slice", (a, max(a, b), 1), {"dim": position}, contiguous=position == 0)
                  for a, b in itertools.pairwise([0, *bounds, size]))
 
