@@ -7,7 +7,7 @@ ENTRIES: dict[str, Entry] = {
     "E0203": Entry("undefined name", "name {name!r} is not defined"),
     "E0204": Entry("the source raises", "{exception}: {message}"),
     "E0205": Entry("entry not found", "{name!r} is not defined in {file}", "name a class or factory of the file with --entry"),
-    "E0206": Entry("the entry is not a module", "--entry gives a {found}; expected an nn.Module or a function"),
+    "E0206": Entry("the entry is not a module", "--entry is of type {found}; expected an nn.Module or a function"),
     "E0210": Entry("a value differs between two paths", "{what}"),
     "E0211": Entry("needs a value known at compile time", "{what} is not supported",
                    "make the value known when the model is compiled, or restructure the code"),
@@ -30,5 +30,7 @@ ENTRIES: dict[str, Entry] = {
     "E0254": Entry("in-place changes the type", "{what}"),
     "E0260": Entry("result cannot be returned", "{method} returns {found}, which an archive cannot hold",
                    "return tensors, numbers, strings, None, or tuples, lists, dicts and dataclasses of them"),
+    "E0262": Entry("changed global", "{method} changes the global {name!r}, which an archive does not keep between calls",
+                   "keep it as a buffer of the module, or return it"),
     "E0261": Entry("changed attribute", "{method} changes self.{name}, and reads it before: {found} is no tensor or number"),
 }

@@ -29,5 +29,7 @@ ENTRIES: dict[str, Entry] = {
     "E0124": Entry("stray backslash", "unexpected character after the line continuation character '\\'"),
     "E0125": Entry("missing comma", "invalid syntax: unexpected {token} after this; perhaps a comma is missing"),
     "E0126": Entry("nested too deeply", "too many nested {what}", "Split it into several statements or functions."),
+    "E0128": Entry("mixed indentation", "inconsistent use of tabs and spaces in indentation", "Indent with spaces only."),
+    "E0129": Entry("outside its block", "'{word}' outside {block}"),
     "E0127": Entry("integer too long", "integer literal with more than {limit} digits", "Write it in hexadecimal."),
 }

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from scriptc.errors import CompileError, Diagnostic
 from scriptc.frontend.parser import parse
+from scriptc.frontend.tokens import syntax_error
 from scriptc.location import Location, Source, Span
 
 MAX_FAULTS = 20
@@ -55,3 +56,24 @@ def moved(d: Diagnostic, source: Source) -> Diagnostic:
     if d.location is None or d.location.span is None:
         return d
     return replace(d, location=Location(Span(source, d.location.span.start, d.location.span.end), d.location.scope, d.location.chain))
+
+
+def check_placement(source: Source, tree: object) -> None:
+    """`break` and `continue` outside a loop, `return` outside a function: CPython's compiler refuses them, its parser does not."""
+    pending: list[tuple[object, bool, bool]] = [(tree, False, False)]
+    while pending:
+        node, in_function, in_loop = pending.pop()
+        kind = type(node).__name__
+        if kind in ("Break", "Continue") and not in_loop:
+            raise syntax_error("E0129", source, node.start, node.end, word=kind.lower(), block="a loop")  # type: ignore[attr-defined]
+        if kind == "Return" and not in_function:
+            raise syntax_error("E0129", source, node.start, node.end, word="return", block="a function")  # type: ignore[attr-defined]
+        if kind in ("FunctionDef", "AsyncFunctionDef"):
+            in_function, in_loop = True, False
+        elif kind == "ClassDef":
+            in_function, in_loop = False, False
+        loops = kind in ("For", "AsyncFor", "While")
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            inside = in_loop or (loops and name == "body")
+            for child in reversed(block if isinstance(block := getattr(node, name, None), list) else []):
+                pending.append((child, in_function, inside))

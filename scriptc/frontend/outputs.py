@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from scriptc.frontend.evaluator.calls import is_callable
 from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.evaluator.operators import type_name, used
 from scriptc.frontend.storage import TensorValue, read
@@ -15,6 +16,7 @@ from scriptc.frontend.values import (
     Function,
     Instance,
     Iterating,
+    ModuleValue,
     PyDict,
     PyList,
     PySet,
@@ -78,6 +80,8 @@ def _flatten(ev: Evaluator, value: Any, method: str, out: list[Value], depth: in
         if not all(isinstance(k, str | int) for k in keys):
             ev.error("E0260", method=method, found="a dict with keys that are neither strings nor ints")
         return Group("dict", tuple(_flatten(ev, v, method, out, depth + 1) for v in value.content.values()), keys)
+    if isinstance(value, Instance) and value.cls.is_module_class:
+        return ev.error("E0260", method=method, found=f"a module ({value.cls.name})")
     if isinstance(value, Instance):
         if value.native is not None and not value.slots:
             return _flatten(ev, value.native, method, out, depth + 1)
@@ -87,6 +91,8 @@ def _flatten(ev: Evaluator, value: Any, method: str, out: list[Value], depth: in
     if isinstance(value, DType | Device) or (isinstance(value, TypeForm) and value in TORCH_NAMES):
         # torch's own name of it, as a string: an archive holds no classes of torch.
         return Fixed(repr(value) if isinstance(value, DType) else str(value) if isinstance(value, Device) else f"torch.{value.origin}")
-    if hasattr(value, "name"):     # a class, a function
+    if depth == 0 and (is_callable(ev, value) or isinstance(value, ModuleValue)):
+        return ev.error("E0260", method=method, found=f"a {type_name(value)}")
+    if hasattr(value, "name"):     # a class, a function that an object holds
         return Fixed(value.name if isinstance(value, Class | Function) else str(value))
     return ev.error("E0260", method=method, found=f"a {type_name(value)}")

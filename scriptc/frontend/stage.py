@@ -16,9 +16,9 @@ from scriptc.errors import CompileError, Diagnostic, diagnostic
 from scriptc.frontend import storage
 from scriptc.frontend.evaluator import expressions, loops, matching, statements  # noqa: F401  (register their handlers)
 from scriptc.frontend.evaluator.calls import call, call_method
-from scriptc.frontend.evaluator.core import Call, Evaluator
+from scriptc.frontend.evaluator.core import Call, Evaluator, did_you_mean
 from scriptc.frontend.evaluator.recovery import Enough, Recovery, place_of
-from scriptc.frontend.faults import syntax_faults
+from scriptc.frontend.faults import check_placement, syntax_faults
 from scriptc.frontend.imports import Importer, first_line, package_root
 from scriptc.frontend.outputs import flatten_into, flatten_result
 from scriptc.frontend.parser import parse as parse_source
@@ -33,6 +33,7 @@ from scriptc.frontend.values import (
     Frame,
     Function,
     Instance,
+    Journal,
     LanguageError,
     Poisoned,
     PyDict,
@@ -62,7 +63,10 @@ class Compiled:
 
 def parse_file(path: Path, name: str) -> tuple[Source, Any]:
     source = Source(name, read_source(path).text, "" if name.startswith("<") else shown_path(path))
-    return source, parse_source(source)
+    tree = parse_source(source)
+    if not name.startswith("<"):
+        check_placement(source, tree)
+    return source, tree
 
 
 def shown_path(path: Path) -> str:
@@ -141,8 +145,10 @@ def _compile(ev: Evaluator, path: Path, entry: str | None, inputs: list[InputSpe
             from scriptc.frontend.evaluator.objects import find_attribute
 
             found = find_attribute(ev, model, name)
-            if found is MISSING:
-                raise CompileError(diagnostic("E0233", name=name))
+            if found is MISSING or (name == "forward" and definition_of(ev, found) is base_forward(ev)):
+                held = {n for c in model.cls.mro if c.module and not c.module.startswith("torch.") for n in c.slots}
+                place = Location(model.cls.span) if model.cls.span is not None else None
+                raise CompileError(diagnostic("E0233", place, hint=did_you_mean(name, held), name=name))
             exported[name] = found
     if model is not None and any("_given" in module.slots for _, module in walk_modules(model)):
         first_call(ev, model, exported, inputs, frame)
@@ -376,6 +382,7 @@ def stage_method(ev: Evaluator, state: State | None, name: str, callee: Any, met
         result = call(ev, callee, arguments, keywords)
         results, structure = flatten_result(ev, result, name)
         structure = with_effects(ev, inputs, parameters, [*arguments, *keywords.values()], results, structure)
+        refuse_changed_globals(ev, journal, name)
         updates = changed_state(ev, state) if state is not None else {}
         input_updates = {i: s.slots["content"] for i, s in inputs.storages.items() if s.slots["content"] is not inputs.values[i]}
         updates = {k: as_value(ev, v) for k, v in updates.items()}
@@ -453,6 +460,14 @@ def as_value(ev: Evaluator, content: Any) -> Value:
     return ev.constant(content) if isinstance(content, np.ndarray) else content
 
 
+def refuse_changed_globals(ev: Evaluator, journal: Journal, name: str) -> None:
+    """E0262 if the method assigns a global of the user's files: it would have to be kept between calls."""
+    for target, slot, old in journal.old.values():
+        if isinstance(target, Frame) and target.kind == "module" and not target.source.name.startswith("<") and old is not MISSING \
+                and isinstance(slot, str) and not slot.startswith("%") and target.slots.get(slot) is not old:
+            ev.error("E0262", method=name, name=slot)
+
+
 def changed_state(ev: Evaluator, state: State) -> dict[str, Any]:
     """State entries whose content the method replaced: in place, or by assigning a buffer anew."""
     changed: dict[str, Any] = {}
@@ -471,6 +486,11 @@ def changed_state(ev: Evaluator, state: State) -> dict[str, Any]:
         if isinstance(content, Value) and content is not ev.state_values.get(STATE_NAME):
             changed[STATE_NAME] = content
     return changed
+
+
+def base_forward(ev: Evaluator) -> Any:
+    """nn.Module.forward, which raises."""
+    return ev.importer.attribute(ev, ev.importer.module(ev, "torch.nn.modules.module"), "Module").slots["forward"]
 
 
 def definition_of(ev: Evaluator, method: Any) -> Function | None:

@@ -64,6 +64,7 @@ class Tokenizer:
     def tokens(self) -> Iterator[Token]:
         """The tokens with NEWLINE, INDENT and DEDENT; NEWLINE and blank lines inside brackets are left out."""
         indents = [0]
+        self.narrow = [0]                 # the same with tabs one column wide: both must agree on which line is deeper
         fresh = not self.nested           # at the start of a logical line
         line: list[Token] = []
         text, end = self.text, self.end
@@ -77,6 +78,8 @@ class Tokenizer:
                     continue
                 if column != indents[-1]:
                     yield from self.indent(indents, column)
+                elif self.narrow_column != self.narrow[-1]:
+                    raise syntax_error("E0128", self.source, self.at)
                 fresh = False
             if self.at >= end:
                 break
@@ -168,6 +171,7 @@ class Tokenizer:
         found = _INDENT.match(self.text, self.at, self.end)
         assert found is not None
         column = 0
+        self.narrow_column = len(found[0].rpartition("\f")[2])
         for character in found[0]:
             column = (column // 8 + 1) * 8 if character == "\t" else 0 if character == "\f" else column + 1
         self.at = found.end()
@@ -188,16 +192,22 @@ class Tokenizer:
 
     def indent(self, indents: list[int], column: int) -> Iterator[Token]:
         if column > indents[-1]:
+            if self.narrow_column <= self.narrow[-1]:
+                raise syntax_error("E0128", self.source, self.at)
             indents.append(column)
+            self.narrow.append(self.narrow_column)
             if len(indents) > MOST_INDENTS:
                 raise syntax_error("E0126", self.source, self.at, what="indented blocks")
             yield self.token("INDENT", self.at, self.at)
             return
         while column < indents[-1]:
             indents.pop()
+            self.narrow.pop()
             yield self.token("DEDENT", self.at, self.at)
         if column != indents[-1]:
             raise syntax_error("E0102", self.source, self.at)
+        if self.narrow_column != self.narrow[-1]:
+            raise syntax_error("E0128", self.source, self.at)
 
     def close(self, symbol: str, start: int) -> None:
         if len(self.brackets) <= self.nested:

@@ -81,6 +81,15 @@ class Builder:
         self._lists[-1].append(op)
 
     @property
+    def position(self) -> int:
+        """How many ops the innermost region has so far."""
+        return len(self._lists[-1])
+
+    def since(self, position: int) -> list[Op]:
+        """The innermost region's ops from `position` on."""
+        return self._lists[-1][position:]
+
+    @property
     def depth(self) -> int:
         """How many regions are open."""
         return len(self._lists) - 1

@@ -96,7 +96,6 @@ def call_function(ev: Evaluator, function: Function, arguments: list[Any], keywo
     try:
         node = function.node
         if node.__class__.__name__ == "AsyncFunctionDef":
-            ev.at(node)
             ev.error("E0202", construct="calling a coroutine (async def)")
         if node.__class__.__name__ == "Lambda":
             return ev.eval(node.body, frame)  # type: ignore[attr-defined]
@@ -123,7 +122,7 @@ def bind_arguments(ev: Evaluator, function: Function, arguments: list[Any], keyw
     positional = [a.arg for a in spec.posonlyargs] + [a.arg for a in spec.args]
     only_positional = len(spec.posonlyargs)
     slots = frame.slots
-    name = function.name
+    name = function.name if function.cls is None else f"{function.cls.name}.{function.name}"
     count = len(positional)
     for parameter, value in zip(positional, arguments, strict=False):
         slots[parameter] = value

@@ -115,7 +115,7 @@ def finish(ev: Evaluator, cls: Class, keywords: dict[str, Any]) -> None:
     from scriptc.frontend.evaluator.calls import call
     from scriptc.frontend.pylib import enums, namedtuples
 
-    if cls.native == "enum":
+    if any(c.native == "enum" for c in cls.mro):
         enums.finish(ev, cls)
     elif any(c.name == "namedtuple" and not c.module for c in cls.mro[1:2]):
         namedtuples.finish(ev, cls)

@@ -36,6 +36,8 @@ MAX_STEPS = 200_000_000      # evaluated nodes
 MAX_DEPTH = 220              # nested calls: five host frames each, safely below the host's own limit
 FOLD_ELEMENTS = 65_536       # larger constants are cheaper to compute at run time than to store
 
+OPERANDS = (Value, np.ndarray, np.generic, int, float, complex, str, type(None), list)   # what an op takes
+
 EXPRESSIONS: dict[str, Callable[[Evaluator, Any, Frame], Any]] = {}
 STATEMENTS: dict[str, Callable[..., Any]] = {}
 
@@ -93,6 +95,7 @@ class Evaluator:
         self.assumptions: list[tuple[Value, bool]] = []   # conditions decided by the branches around
         self.handling: list[LanguageError] = []   # exceptions whose except clause is running
         self.keepalive: list[Any] = []
+        self.joined_since = -1                  # tensors born until then are known elsewhere too, where two paths meet
         self.recovery: Any = None               # where a second walk keeps the errors it goes on after
 
     # Places and errors.
@@ -185,6 +188,11 @@ class Evaluator:
 
     def _apply(self, name: str, operands: Sequence[Any], attributes: dict[str, Any]) -> tuple[Any, ...]:
         plain = [o.value if isinstance(o, Dynamic) else float(o) if isinstance(o, np.float64) else o for o in operands]
+        for o in plain:
+            if not isinstance(o, OPERANDS):
+                from scriptc.frontend.evaluator.operators import type_name
+
+                self.throw("TypeError", f"{name}(): an argument must be a tensor or a number, not {type_name(o)}")
         if not any(isinstance(o, Value) and not isinstance(o, Literal) for o in plain):
             folded = self._fold(name, plain, attributes)
             if folded is not None:

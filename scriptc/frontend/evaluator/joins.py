@@ -292,8 +292,9 @@ def unify_leaf(ev: Evaluator, a: Any, b: Any, name: str) -> Template:
     if kind is None:
         from scriptc.frontend.evaluator.operators import type_name
 
-        return Static(Conflict(f"{name} is {first or type_name(a)} on one path and {second or type_name(b)} on the other"))
-    external = any(isinstance(v, TensorValue) and v.storage.name != "" for v in (a, b))
+        places = (ev.span(),) if name == "the returned value" else ()
+        return Static(Conflict(f"{name} is {first or type_name(a)} on one path and {second or type_name(b)} on the other", places))
+    external = any(isinstance(v, TensorValue) and (v.storage.name != "" or v.storage.born <= ev.joined_since) for v in (a, b))
     return LeafForm(kind, external)
 
 
@@ -491,10 +492,12 @@ def merge(ev: Evaluator, condition: Value, first: Branch, second: Branch, extra:
         old = target.slots.get(slot, MISSING)
         slots.append((target, slot, first.writes[key][2] if key in first.writes else old,
                       second.writes[key][2] if key in second.writes else old))
+    ev.joined_since = min(first.since, second.since)
     forms = [slot_form(ev, *entry) for entry in slots]
     extra_forms = [unify(ev, a, b, name) for a, b, name in extra]
     forms = [chosen(condition, form, *entry[2:]) for form, entry in zip(forms, slots, strict=True)]
     extra_forms = [chosen(condition, form, *pair[:2]) for form, pair in zip(extra_forms, extra, strict=True)]
+    ev.joined_since = -1
     regions = []
     for side, arm in ((0, first), (1, second)):
         arm.open()

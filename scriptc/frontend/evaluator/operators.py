@@ -5,26 +5,34 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from scriptc.errors import CompileError, diagnostic
 from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.storage import TensorValue, is_static, read
 from scriptc.frontend.values import (
     MISSING,
     POISON,
+    BoundMethod,
+    Builtin,
     Class,
     Conflict,
     Device,
     Dynamic,
+    Function,
     Instance,
+    ModuleValue,
+    Partial,
     Poisoned,
     PyDict,
     PyList,
     PySet,
     Size,
     StructTuple,
+    Super,
     TypeForm,
 )
 from scriptc.ir import dims
 from scriptc.ir.types import BOOL, FLOAT, STR, DType, IntType, ListType, OptionalType, TensorType
+from scriptc.location import Location
 
 # AST operator -> (Python's function, scalar op, dunder, tensor method name in the library)
 BINARY: dict[str, tuple[Callable[[Any, Any], Any], str, str]] = {
@@ -55,7 +63,6 @@ COMPARE: dict[str, tuple[Callable[[Any, Any], Any], str, str, str]] = {
 MAX_SEQUENCE = 1_000_000
 HOST_SCALARS = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range, slice, DType, Device)
 
-
 SET_OPERATORS = {"BitOr": "union", "BitAnd": "intersection", "Sub": "difference", "BitXor": "symmetric_difference"}
 
 
@@ -69,7 +76,8 @@ def type_name(value: Any) -> str:
         kind = value.type
         return {BOOL: "bool", FLOAT: "float", STR: "str"}.get(kind, "int" if isinstance(kind, IntType) else str(kind))  # type: ignore[arg-type]
     names = {PyList: "list", PyDict: "dict", PySet: "set", Class: "type", Size: "torch.Size", DType: "torch.dtype",
-             Device: "torch.device", type(None): "NoneType"}
+             Device: "torch.device", type(None): "NoneType", Function: "function", Builtin: "builtin_function_or_method",
+             BoundMethod: "method", ModuleValue: "module", Super: "super", Partial: "functools.partial"}
     if isinstance(value, StructTuple):
         return value.cls.name
     return names.get(type(value), getattr(value, "python_name", type(value).__name__))
@@ -80,6 +88,8 @@ def used(ev: Evaluator, value: Any) -> Any:
     if isinstance(value, Conflict):
         if value is POISON:
             raise Poisoned
+        if value.places:
+            raise CompileError(diagnostic("E0210", Location(value.places[0], "", ev.location().chain), what=value.reason))
         ev.error("E0210", what=value.reason)
     return value
 

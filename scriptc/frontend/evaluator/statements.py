@@ -1,6 +1,7 @@
 """Statements other than control flow: assignment, definitions, imports, with, try, assert, raise, del."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from scriptc.frontend.evaluator.calls import call, call_method
@@ -32,6 +33,7 @@ from scriptc.frontend.values import (
     PySet,
     Unavailable,
 )
+from scriptc.ir.graph import Op
 
 
 @statement("Expr")
@@ -330,9 +332,12 @@ def try_statement(ev: Evaluator, node: Any, frame: Frame, rest: Rest) -> Complet
     guarded = Rest(ev, None, rest)
     guards = bool(node.handlers)
     ev.importer.guarded += guards
+    start = ev.builder.position
     try:
         try:
             completion = exec_block(ev, node.body, frame, guarded)
+            if guards and ev.recording:
+                refuse_caught_at_run_time(ev, node, ev.builder.since(start), frame)
         finally:
             ev.importer.guarded -= guards
         if completion.kind == "at" and completion.target is guarded:
@@ -347,6 +352,30 @@ def try_statement(ev: Evaluator, node: Any, frame: Frame, rest: Rest) -> Complet
         if last is not NORMAL:
             return last
     return completion
+
+
+# What ops raise that a program may mean to catch.
+RAISES = {"list_get": "IndexError", "list_set": "IndexError", "list_pop": "IndexError", "list_take": "IndexError", "list_index": "ValueError",
+          "dict_get": "KeyError", "dict_pop": "KeyError", "scalar_floordiv": "ZeroDivisionError", "scalar_mod": "ZeroDivisionError",
+          "scalar_div": "ZeroDivisionError"}
+
+
+def refuse_caught_at_run_time(ev: Evaluator, node: Any, ops: Sequence[Op], frame: Frame) -> None:
+    """E0202 if an except clause would catch what the running program raises: the archive's program has no handlers."""
+    from scriptc.frontend.pylib.builtin_classes import builtin_class
+
+    for op in ops:
+        kind = str(op.attributes["exception"]).rpartition("(")[2].removesuffix(")") if op.name == "check" else RAISES.get(op.name)
+        if kind is not None:
+            raised = builtin_class(kind)
+            for handler in node.handlers:
+                wanted = ev.eval(handler.type, frame) if handler.type is not None else raised
+                kinds = wanted if isinstance(wanted, tuple) else (wanted,)
+                if any(isinstance(k, Class) and raised.is_subclass(k) for k in kinds):
+                    ev.at(handler)
+                    ev.error("E0202", construct=f"catching {kind} where it is only raised at run time", hint="test for the case with an if")
+        for region in op.regions:
+            refuse_caught_at_run_time(ev, node, region.ops, frame)
 
 
 def handle(ev: Evaluator, node: Any, error: LanguageError, frame: Frame, rest: Rest) -> Completion:

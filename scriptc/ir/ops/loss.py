@@ -7,7 +7,7 @@ from scriptc.ir.ops.normalization import log_softmax
 from scriptc.ir.ops.scalar import scalar_div
 from scriptc.ir.ops.shape import numel, size
 from scriptc.ir.registry import OpError, Tensor, floating, in_range, integral, op, rank_is, same_dtype, same_size, same_type, shape_text
-from scriptc.ir.types import FLOAT_CATEGORY, INT_CATEGORY, TensorType
+from scriptc.ir.types import FLOAT_CATEGORY, INT_CATEGORY, TensorType, int64, uint8
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -22,6 +22,8 @@ def class_loss(x: TensorType, target: TensorType, weight: TensorType | None, red
         raise OpError("E0420", message=f"reduction is {reduction!r}, expected one of {', '.join(REDUCTIONS)}")
     if target.dtype.category not in (INT_CATEGORY, FLOAT_CATEGORY):
         raise OpError("E0408", op="cross_entropy", expected="integer or floating targets", found=target.dtype)
+    if target.dtype.category == INT_CATEGORY and target.dtype not in (int64, uint8):
+        raise OpError("E0408", op="cross_entropy", expected="int64 or floating targets", found=target.dtype)
     if target.dtype.category == FLOAT_CATEGORY:
         same_dtype(x=x, target=target)
     if x.shape is not None and target.shape is not None:

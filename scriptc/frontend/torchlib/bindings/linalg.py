@@ -29,9 +29,28 @@ def inner_equation(left: int, right: int) -> str:
     return f"{first}z,{second}z->{first}{second}"
 
 
-@both("matmul", "mm", "bmm", "mv", "dot", "vdot")
+@both("matmul")
 def matmul(ev: Evaluator, input: Any, other: Any) -> TensorValue:
     return ev.op("matmul", input, other)
+
+
+def _product_of_ranks(name: str, left: int, right: int, message: str) -> None:
+    """A product that torch defines for operands of these ranks only."""
+    def product(ev: Evaluator, input: Any, other: Any = None, *, mat2: Any = None, vec: Any = None, tensor: Any = None) -> TensorValue:
+        other = next((o for o in (other, mat2, vec, tensor) if o is not None), None)
+        for tensor_, rank in ((input, left), (other, right)):
+            shape = storage.shape_of(ev, tensor_) if isinstance(tensor_, TensorValue) else None
+            if shape is not None and len(shape) != rank:
+                ev.throw("RuntimeError", message)
+        return ev.op("matmul", input, other)
+    both(name)(product)
+
+
+_product_of_ranks("mm", 2, 2, "mm() takes two matrices")
+_product_of_ranks("bmm", 3, 3, "bmm() takes two batches of matrices: tensors of rank 3")
+_product_of_ranks("mv", 2, 1, "mv() takes a matrix and a vector")
+for _name in ("dot", "vdot"):
+    _product_of_ranks(_name, 1, 1, f"{_name}() takes two vectors")
 
 
 tensor_method("__matmul__")(matmul)

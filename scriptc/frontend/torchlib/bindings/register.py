@@ -6,9 +6,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from scriptc.frontend.evaluator.core import Evaluator
+from scriptc.frontend.evaluator.core import Evaluator, did_you_mean
 from scriptc.frontend.storage import TensorValue, dtype, read, shape_of, write
-from scriptc.frontend.values import Builtin, Class, Property
+from scriptc.frontend.values import Builtin, Class, Property, Unavailable
 
 TORCH: dict[str, dict[str, Any]] = {"torch": {}}
 METHODS: dict[str, Builtin] = {}
@@ -24,6 +24,9 @@ def builtin(name: str, function: Callable[..., Any]) -> Builtin:
     def invoke(ev: Evaluator, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         given: dict[str, Any] = {}
         out = None
+        for value in (*arguments, *keywords.values()):
+            if isinstance(value, Unavailable):
+                ev.error("E0220", what=value.name, reason=value.reason, hint=value.hint)
         for key, value in keywords.items():
             if key not in parameters and _ALIASES.get(key) in parameters:
                 key = _ALIASES[key]
@@ -37,7 +40,8 @@ def builtin(name: str, function: Callable[..., Any]) -> Builtin:
         try:
             signature.bind(ev, *arguments, **given)
         except TypeError as error:
-            return ev.throw("TypeError", f"{name}() {error}")
+            unknown = next((k for k in given if k not in parameters), "")
+            return ev.throw("TypeError", f"{name}() {error}", did_you_mean(unknown, parameters) if unknown else None)
         result = function(ev, *arguments, **given)
         return result if out is None else write_out(ev, name, result, out)
     return Builtin(name, invoke, as_method=False)

@@ -99,6 +99,8 @@ def ravel(ev: Evaluator, input: Any) -> TensorValue:
 def permute(ev: Evaluator, input: Any, *axes: Any, dims: Any = None) -> TensorValue:
     order = tuple(axis(ev, input, d) for d in sizes(ev, axes if dims is None else (dims,)))
     if sorted(order) != list(range(rank_of(ev, input))):
+        if len(order) == rank_of(ev, input):
+            ev.throw("RuntimeError", "permute(): duplicate dims are not allowed.")
         ev.throw("RuntimeError", "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the "
                                  f"desired ordering of dimensions i.e. input.dim() = {rank_of(ev, input)} is not equal to len(dims) = {len(order)}")
     if order == tuple(range(len(order))):
@@ -265,6 +267,9 @@ def split(ev: Evaluator, input: Any, split_size_or_sections: Any = None, dim: An
     size = (storage.shape_of(ev, input) or (None,))[position]
     if isinstance(pieces, PyList | tuple):
         lengths = items_of(ev, pieces)
+        if isinstance(size, int) and all(isinstance(n, int) for n in lengths) and sum(lengths) != size:
+            ev.throw("RuntimeError", f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension "
+                                     f"{position}), but got split_sizes={lengths}")
     elif isinstance(pieces, int) and isinstance(size, int):
         if pieces <= 0:
             ev.throw("RuntimeError", f"split expects split_size be non-negative, but got split_size={pieces}")
@@ -296,6 +301,8 @@ def cut(ev: Evaluator, input: TensorValue, position: int, lengths: list[Any]) ->
 
 @both("chunk")
 def chunk(ev: Evaluator, input: Any, chunks: Any, dim: Any = 0) -> Any:
+    if isinstance(chunks, int) and chunks <= 0:
+        ev.throw("RuntimeError", f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     position = axis(ev, input, dim)
     size = (storage.shape_of(ev, input) or (None,))[position]
     if not isinstance(size, int):
@@ -348,6 +355,8 @@ def tensors_of(ev: Evaluator, tensors: Any, what: str) -> list[TensorValue] | Dy
 
 @torch_function("cat", "concat", "concatenate")
 def cat(ev: Evaluator, tensors: Any, dim: Any = 0) -> TensorValue:
+    if isinstance(tensors, TensorValue):
+        ev.throw("TypeError", "cat(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
     items = tensors_of(ev, tensors, "torch.cat()")
     if isinstance(items, Dynamic):
         return ev.op("cat_list", items, dim=dim)
