@@ -310,7 +310,7 @@ def judge(program: Program, folder: Path) -> Verdict:
                     if type(eager.error).__name__ in found.message:
                         continue
                     return Verdict("differ", f"compile error {found.message}; eager {type(eager.error).__name__}: {eager.error}")
-                early = found.code == "E0203" or found.code.startswith("E04")
+                early = found.code in ("E0203", "E0233") or found.code.startswith("E04")
                 if eager.error is not None and early and not {"refused", "status"} & {*program.marks}:
                     continue    # told before the program runs: a dtype that an op does not take, a name that is not defined
                 if found.location is None or found.location.span is None:
