@@ -57,20 +57,33 @@ tensor_method("__matmul__")(matmul)
 tensor_method("__rmatmul__")(lambda ev, input, other: ev.op("matmul", other, input))
 
 
-def _added(name: str) -> None:
-    def function(ev: Evaluator, input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> TensorValue:
-        product = ev.op("matmul", mat1, mat2)
-        if storage.dtype(product).category < FLOAT_CATEGORY:
-            alpha, beta = (int(v) if isinstance(v, float) else v for v in (alpha, beta))
-        if alpha != 1:
-            product = ev.op("mul", product, alpha)
-        return ev.op("add", input if beta == 1 else ev.op("mul", input, beta), product)
-    both(name)(function)
-    inplace(name, function)
+def added_product(ev: Evaluator, input: Any, left: Any, right: Any, beta: Any, alpha: Any) -> TensorValue:
+    """beta * input + alpha * (left @ right); where beta is 0, what `input` holds is not looked at."""
+    product = ev.op("matmul", left, right)
+    if storage.dtype(product).category < FLOAT_CATEGORY:
+        alpha, beta = (int(v) if isinstance(v, float) else v for v in (alpha, beta))
+    if alpha != 1:
+        product = ev.op("mul", product, alpha)
+    if beta == 0:
+        return product  # type: ignore[no-any-return]
+    return ev.op("add", input if beta == 1 else ev.op("mul", input, beta), product)
 
 
-for _name in ("addmm", "baddbmm", "addmv"):
-    _added(_name)
+def addmm(ev: Evaluator, input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> TensorValue:
+    return added_product(ev, input, mat1, mat2, beta, alpha)
+
+
+def addmv(ev: Evaluator, input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> TensorValue:
+    return added_product(ev, input, mat, vec, beta, alpha)
+
+
+def baddbmm(ev: Evaluator, input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> TensorValue:
+    return added_product(ev, input, batch1, batch2, beta, alpha)
+
+
+for _name, _function in {"addmm": addmm, "addmv": addmv, "baddbmm": baddbmm}.items():
+    both(_name)(_function)
+    inplace(_name, _function)
 
 
 @torch_function("einsum")

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 from scriptc.frontend.evaluator.core import Evaluator, did_you_mean
+from scriptc.frontend.evaluator.operators import some
 from scriptc.frontend.storage import TensorValue, dtype, read, shape_of, write
 from scriptc.frontend.values import Builtin, Class, Property, Unavailable
+from scriptc.ir.types import DTYPES
 
 TORCH: dict[str, dict[str, Any]] = {"torch": {}}
 METHODS: dict[str, Builtin] = {}
 TENSOR_PROPERTIES: dict[str, Callable[[Evaluator, TensorValue], Any]] = {}
+PYTHON_TYPES = {"float": "float64", "int": "int64", "bool": "bool", "complex": "complex128"}     # Python's own types as dtypes
 _ALIASES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "self": "input", "a": "input", "tensor": "input"}
 
 
@@ -36,7 +39,11 @@ def builtin(name: str, function: Callable[..., Any]) -> Builtin:
             if key in parameters and signature.parameters[key].kind is inspect.Parameter.VAR_POSITIONAL:
                 arguments = [*arguments, value]   # zeros(size=(2, 2)) is zeros((2, 2))
                 continue
+            if key == "dtype" and isinstance(value, Class) and value.native in PYTHON_TYPES:
+                value = DTYPES[PYTHON_TYPES[value.native]]
             given[key] = value
+        arguments = [some(ev, argument) for argument in arguments]
+        given = {key: some(ev, value) for key, value in given.items()}
         try:
             signature.bind(ev, *arguments, **given)
         except TypeError as error:

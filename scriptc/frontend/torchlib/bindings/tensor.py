@@ -10,7 +10,7 @@ from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.evaluator.operators import binary
 from scriptc.frontend.storage import TensorValue, tensor_of
 from scriptc.frontend.torchlib.bindings.creation import shape_sizes
-from scriptc.frontend.torchlib.bindings.register import both, tensor_method, tensor_property, torch_function
+from scriptc.frontend.torchlib.bindings.register import PYTHON_TYPES, both, tensor_method, tensor_property, torch_function
 from scriptc.frontend.torchlib.bindings.shape import axis, permute, rank_of, t, transpose
 from scriptc.frontend.values import Class, Device, Size, TypeForm
 from scriptc.ir.types import DTYPES, DType
@@ -103,7 +103,6 @@ def converted(ev: Evaluator, input: TensorValue, dtype: DType) -> TensorValue:
 
 
 # What a Python type names where a dtype is expected.
-PYTHON_TYPES = {"float": "float64", "int": "int64", "bool": "bool", "complex": "complex128"}
 
 
 @tensor_method("to")
