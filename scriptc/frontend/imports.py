@@ -209,6 +209,8 @@ class Importer:
         recording, ev.recording = ev.recording, False
         guarded, self.guarded = self.guarded, 0
         stack, ev.stack = ev.stack, [Call(frame.source, "<module>", "", ())]
+        if ev.recovery is not None:
+            ev.recovery.speculating += 1    # a statement that fails is no error unless what it binds is needed
         try:
             for node in tree.body:
                 depth = len(ev.stack)
@@ -218,6 +220,8 @@ class Importer:
                     del ev.stack[depth:]
                     self.give_up(ev, node, frame, error)
         finally:
+            if ev.recovery is not None:
+                ev.recovery.speculating -= 1
             ev.stack = stack
             ev.recording = recording
             self.guarded = guarded

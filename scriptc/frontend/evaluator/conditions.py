@@ -5,6 +5,7 @@ from typing import Any
 
 from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.evaluator.joins import branch
+from scriptc.frontend.evaluator.narrowing import negation
 from scriptc.frontend.evaluator.operators import truthy
 from scriptc.frontend.values import Dynamic, Frame
 
@@ -17,7 +18,7 @@ def condition_of(ev: Evaluator, node: Any, frame: Frame) -> Any:
     if kind == "UnaryOp" and node.op.__class__.__name__ == "Not":
         inner = condition_of(ev, node.operand, frame)
         ev.at(node)
-        return ev.op("scalar_not", inner) if isinstance(inner, Dynamic) else not inner
+        return negation(ev, inner) if isinstance(inner, Dynamic) else not inner
     ev.at(node)
     value = ev.eval(node, frame)
     ev.at(node)

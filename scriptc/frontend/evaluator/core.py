@@ -93,6 +93,7 @@ class Evaluator:
         self.generator: Any = None              # torch's CPU random stream, for construction
         self.random_state: Storage | None = None
         self.assumptions: list[tuple[Value, bool]] = []   # conditions decided by the branches around
+        self.none_tests: dict[Value, tuple[Value, bool]] = {}   # condition -> the optional it tests, and what it is if that is None
         self.handling: list[LanguageError] = []   # exceptions whose except clause is running
         self.keepalive: list[Any] = []
         self.joined_since = -1                  # tensors born until then are known elsewhere too, where two paths meet

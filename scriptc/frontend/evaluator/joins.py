@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from scriptc.frontend.evaluator.core import Evaluator
+from scriptc.frontend.evaluator.narrowing import decided
 from scriptc.frontend.storage import Storage, TensorValue, read, tensor_of
 from scriptc.frontend.values import (
     MISSING,
@@ -493,6 +494,10 @@ def merge(ev: Evaluator, condition: Value, first: Branch, second: Branch, extra:
         slots.append((target, slot, first.writes[key][2] if key in first.writes else old,
                       second.writes[key][2] if key in second.writes else old))
     ev.joined_since = min(first.since, second.since)
+    for side, arm in ((0, first), (1, second)):
+        slots = [(*entry[:2 + side], narrowed(ev, entry[2 + side], entry[3 - side], condition, arm, side == 0), *entry[3 + side:])
+                 for entry in slots]
+        extra = [(*pair[:side], narrowed(ev, pair[side], pair[1 - side], condition, arm, side == 0), *pair[side + 1:]) for pair in extra]
     forms = [slot_form(ev, *entry) for entry in slots]
     extra_forms = [unify(ev, a, b, name) for a, b, name in extra]
     forms = [chosen(condition, form, *entry[2:]) for form, entry in zip(forms, slots, strict=True)]
@@ -517,6 +522,21 @@ def merge(ev: Evaluator, condition: Value, first: Branch, second: Branch, extra:
     for (target, slot, _, _), form in zip(slots, forms, strict=True):
         write_slot(target, slot, rebuild(ev, form, joined))
     return [rebuild(ev, form, joined) for form in extra_forms]
+
+
+def narrowed(ev: Evaluator, value: Any, other: Any, condition: Value, arm: Branch, holds: bool) -> Any:
+    """What one arm leaves where the other leaves `other`: None, or no longer optional, if the arm's condition says so."""
+    from scriptc.frontend.evaluator.operators import some
+
+    none = None if same(value, other) else decided(ev, value, condition, holds)
+    if none is not False:
+        return None if none else value
+    if other is None or (isinstance(other, Dynamic) and isinstance(other.type, OptionalType)):
+        return value
+    arm.open()
+    value = some(ev, value)
+    arm.close()
+    return value
 
 
 def chosen(condition: Value, form: Template, a: Any, b: Any) -> Template:

@@ -7,6 +7,7 @@ from typing import Any
 
 from scriptc.errors import CompileError, diagnostic
 from scriptc.frontend.evaluator.core import Evaluator
+from scriptc.frontend.evaluator.narrowing import is_none, negation
 from scriptc.frontend.storage import TensorValue, is_static, read
 from scriptc.frontend.values import (
     MISSING,
@@ -308,7 +309,7 @@ def compare(ev: Evaluator, kind: str, left: Any, right: Any) -> Any:
     if kind in ("Is", "IsNot"):
         same = identical(ev, left, right)
         if isinstance(same, Dynamic):
-            return same if kind == "Is" else ev.op("scalar_not", same)
+            return same if kind == "Is" else negation(ev, same)
         return same if kind == "Is" else not same
     if kind in ("In", "NotIn"):
         found = contains(ev, right, left)
@@ -454,9 +455,9 @@ def sequence_items(ev: Evaluator, value: Any) -> list[Any]:
 def identical(ev: Evaluator, left: Any, right: Any) -> Any:
     """left is right"""
     if isinstance(left, Dynamic) and isinstance(left.type, OptionalType) and right is None:
-        return ev.op("optional_is_none", left)
+        return is_none(ev, left)
     if isinstance(right, Dynamic) and isinstance(right.type, OptionalType) and left is None:
-        return ev.op("optional_is_none", right)
+        return is_none(ev, right)
     if isinstance(left, bool | int | str | float) and type(left) is type(right):
         return left == right
     if isinstance(left, Dynamic) and left.type == BOOL and isinstance(right, bool):

@@ -7,6 +7,7 @@ from typing import Any
 from scriptc.frontend.evaluator.calls import call, is_callable
 from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.evaluator.joins import both, branch, either
+from scriptc.frontend.evaluator.narrowing import is_none, negation
 from scriptc.frontend.evaluator.objects import (
     class_of,
     delete_attribute,
@@ -343,8 +344,10 @@ def isinstance_(ev: Evaluator, value: Any, kinds: Any) -> Any:
         none = isinstance_(ev, None, kinds)
         if inner == none:
             return inner
-        missing = ev.op("optional_is_none", value)
-        return missing if none else ev.op("scalar_not", missing)
+        missing = is_none(ev, value)
+        if isinstance(missing, bool):
+            return missing == none
+        return missing if none else negation(ev, missing)
     return any(matches(ev, value, k) for k in class_list(ev, kinds))
 
 

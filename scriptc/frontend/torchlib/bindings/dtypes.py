@@ -11,7 +11,7 @@ from scriptc.frontend.evaluator.core import Evaluator
 from scriptc.frontend.pylib.builtin_classes import builtin_class, constructor
 from scriptc.frontend.pylib.numpylib.arrays import is_array
 from scriptc.frontend.storage import TensorValue
-from scriptc.frontend.torchlib.bindings.creation import tensor_from
+from scriptc.frontend.torchlib.bindings.creation import sizes, tensor_from
 from scriptc.frontend.torchlib.bindings.promotion import default_dtype, promote_dtypes, result_dtype
 from scriptc.frontend.torchlib.bindings.register import torch_function
 from scriptc.frontend.values import Class, Instance, PyList, Size, TypeForm
@@ -40,7 +40,8 @@ def _tensor_constructor(name: str) -> None:
     def make(ev: Evaluator, cls: Class, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         data = arguments[0] if len(arguments) == 1 and not keywords else None
         if not (isinstance(data, PyList | tuple | TensorValue) or is_array(data)) or isinstance(data, Size):
-            ev.error("E0222", name=f"{name}() of sizes", hint="torch leaves such a tensor uninitialised: call torch.zeros(...)")
+            wanted = DTYPES[_TENSORS[name]]     # of sizes: torch leaves it uninitialised
+            return ev.op("full", 0.0 if wanted.is_floating_point else 0, *sizes(ev, tuple(arguments)), dtype=wanted)
         return tensor_from(ev, data, DTYPES[_TENSORS[name]])
     constructor(name)(make)
 
