@@ -65,7 +65,7 @@ def added_product(ev: Evaluator, input: Any, left: Any, right: Any, beta: Any, a
     if alpha != 1:
         product = ev.op("mul", product, alpha)
     if beta == 0:
-        return product  # type: ignore[no-any-return]
+        return product
     return ev.op("add", input if beta == 1 else ev.op("mul", input, beta), product)
 
 
