@@ -449,6 +449,17 @@ def vars_(ev: Evaluator, value: Any) -> PyDict:
     return PyDict({k: v for k, v in value.slots.items() if isinstance(k, str)})
 
 
+def _names_in_scope(name: str) -> None:
+    @builtin(name)
+    def outside(ev: Evaluator, *arguments: Any) -> Any:
+        """A call of `locals()` sees its frame; the function passed about does not."""
+        return ev.error("E0202", construct=f"{name}() other than as a call without arguments")
+
+
+_names_in_scope("locals")
+_names_in_scope("globals")
+
+
 @builtin("dir")
 def dir_(ev: Evaluator, value: Any) -> PyList:
     names = set(value.slots) if hasattr(value, "slots") else set()
