@@ -99,6 +99,7 @@ def _answer(value: Any, *names: str, module: str = "torch") -> None:
 
 
 _answer(False, "is_available", module="torch.cuda")
+_answer(False, "is_in_onnx_export", module="torch.onnx")
 _answer(0, "device_count", module="torch.cuda")
 _answer(False, "is_current_stream_capturing", "is_initialized", "is_bf16_supported", module="torch.cuda")
 for _backend in ("xpu", "mps"):
