@@ -22,13 +22,14 @@ from scriptc_runtime.plan.policy import waiting
 from scriptc_runtime.runner import detached
 from scriptc_runtime.tensor import Tensor
 
+_over = Tensor._over
 _recording: ContextVar[bool] = tape._enabled
 
 
 class Repeated:
     """One method of a module, called with arrays of these dtypes and shapes."""
 
-    __slots__ = ("_arrays", "_checks", "_fresh", "_plan", "_rebuild", "_record", "_state", "_wait", "_wanted")
+    __slots__ = ("_arrays", "_checks", "_fresh", "_plan", "_rebuild", "_record", "_single", "_state", "_wait", "_wanted")
 
     def __init__(self, compiled: Differentiable, plan: Plan, inputs: Sequence[np.ndarray], state: Sequence[Tensor],
                  wait: bool) -> None:
@@ -40,6 +41,7 @@ class Repeated:
         self._wait = wait
         self._fresh = plan.fresh
         self._wanted = [t for t in state if t._requires_grad]
+        self._single = function.structure == Leaf(0)
         self._rebuild: Callable[[list[Any]], Any] = _rebuilder(function.structure)
         names = {name: index for index, (name, t) in enumerate(zip(function.state, state, strict=True)) if t._requires_grad}
         self._record = compiled.lazy_recorder(state, names) if names else None
@@ -50,20 +52,23 @@ class Repeated:
             return NotImplemented
         arguments = []
         for argument, (dtype, shape) in zip(args, self._checks):  # noqa: B905  (their lengths were compared)
-            if type(argument) is Tensor and not argument._requires_grad:
+            if type(argument) is not np.ndarray:
+                if type(argument) is not Tensor or argument._requires_grad:
+                    return NotImplemented
                 argument = argument._array
-            elif type(argument) is not np.ndarray:
-                return NotImplemented
             if argument.shape != shape or (argument.dtype is not dtype and argument.dtype != dtype):
                 return NotImplemented
             arguments.append(argument)
-        arrays = [t._array for t in self._state]
-        if not all(map(is_, arrays, self._arrays)):
-            return NotImplemented
-        wanted = [t for t in self._state if t._requires_grad] if _recording.get() else ()
-        if wanted and not (len(wanted) == len(self._wanted) and all(map(is_, wanted, self._wanted))):
-            return NotImplemented
-        arguments += arrays
+        wanted: Sequence[Tensor] = ()
+        if self._state:
+            arrays = [t._array for t in self._state]
+            if not all(map(is_, arrays, self._arrays)):
+                return NotImplemented
+            arguments += arrays
+            if _recording.get():
+                wanted = [t for t in self._state if t._requires_grad]
+                if wanted and not (len(wanted) == len(self._wanted) and all(map(is_, wanted, self._wanted))):
+                    return NotImplemented
         if self._wait:
             with waiting():
                 results = self._plan.run(arguments)
@@ -71,7 +76,9 @@ class Repeated:
             results = self._plan.run(arguments)
         if not self._fresh:
             results = [detached(r, arguments) for r in results]
-        tensors = [Tensor._over(r) for r in results]
+        if not wanted and self._single:
+            return _over(results[0])
+        tensors = [_over(r) for r in results]
         if wanted and self._record is not None:
             self._record(arguments, tensors)
         return self._rebuild(tensors)

@@ -20,6 +20,9 @@ def dtype_named(dtype: np.dtype) -> DType:
     return dtype_of(dtype)
 
 
+_blank = object.__new__
+
+
 class Tensor(Operators):
     """An n-dimensional array of one dtype.
 
@@ -46,7 +49,7 @@ class Tensor(Operators):
     @staticmethod
     def _over(array: np.ndarray) -> Tensor:
         """A tensor over an array that is known to be fit for one: what calls answer with."""
-        made = Tensor.__new__(Tensor)
+        made = _blank(Tensor)
         made._array = array
         made._grad = made._node = None
         made._index = 0

@@ -3,6 +3,6 @@
 In: ops with concrete types, from the planner. Out: kernels over numpy arrays. Importing this package registers its
 lowerings; numba is imported only when a loop is compiled, never when one is loaded from the cache.
 """
-from scriptc_runtime.cpu import blocked, convolution, elementwise, linalg, normalization, pooling, recurrent
+from scriptc_runtime.cpu import blocked, convolution, elementwise, linalg, native, normalization, pooling, recurrent
 
-__all__ = ["blocked", "convolution", "elementwise", "linalg", "normalization", "pooling", "recurrent"]
+__all__ = ["blocked", "convolution", "elementwise", "linalg", "native", "normalization", "pooling", "recurrent"]

@@ -21,6 +21,8 @@ ENOUGH = 20_000_000   # element operations (about 20 ms of numpy) after which a 
 CALL = 3_000          # element operations that a call of a numpy function costs before its first element
 LIMIT = 4096          # compiled loops in one process: a hostile file must not fill memory with code
 
+ROUTINE = ("routine",)   # instead of element dtypes: a function of its two tables only, which answers a status
+
 _codes: dict[tuple[str, str], Code] = {}
 _compile_lock = threading.Lock()
 _jobs: queue.SimpleQueue[Code] = queue.SimpleQueue()
@@ -35,13 +37,13 @@ class Code:
     def __init__(self, source: str, pointers: tuple[str, ...]) -> None:
         self.source = source
         self.pointers = pointers
-        self.function: Callable[..., None] | None = None
+        self.function: Callable[..., Any] | None = None
         self._work = 0
         self._asked = False
         self._failed = False
         self._lock = threading.Lock()
 
-    def ready(self, work: int) -> Callable[..., None] | None:
+    def ready(self, work: int) -> Callable[..., Any] | None:
         """The compiled loop, if this call should use it; `work` counts the call's element operations."""
         if self.function is not None or self._failed:
             return self.function
@@ -68,7 +70,9 @@ class Code:
                     if debugging("kernels"):
                         print(f"kernel not compiled: {error}\n{self.source}", file=sys.stderr)
                     return
-                self.function = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * (len(self.pointers) + 2))(address)
+                kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p) if self.pointers == ROUTINE else \
+                    ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * (len(self.pointers) + 2))
+                self.function = kind(address)
 
 
 def code_for(source: str, pointers: tuple[str, ...]) -> Code | None:
@@ -120,11 +124,16 @@ def _compile(source: str, pointers: tuple[str, ...]) -> tuple[str, bytes]:
     from scriptc_runtime.cpu.objects import target_machine
 
     names: dict[str, Any] = namespace()
-    exec(compile(audit(source), "<kernel>", "exec"), names)
+    routine = pointers == ROUTINE
+    if routine:
+        from scriptc_runtime.cpu.native import machine
+
+        names.update(machine.namespace())
+    exec(compile(audit(source, routine), "<kernel>", "exec"), names)
     element = {"float32": types.float32, "float64": types.float64, "bool": types.uint8}
     tables = [types.CPointer(types.int64), types.CPointer(types.float64)]
-    arguments = [types.CPointer(element.get(p) or getattr(types, p)) for p in pointers] + tables
+    arguments = tables if routine else [types.CPointer(element.get(p) or getattr(types, p)) for p in pointers] + tables
     compile_: Any = numba.cfunc  # its stub knows neither the options nor what it returns
-    compiled = compile_(types.void(*arguments), nopython=True, error_model="numpy", boundscheck=False)(names["kernel"])
+    compiled = compile_((types.int64 if routine else types.void)(*arguments), nopython=True, error_model="numpy", boundscheck=False)(names["kernel"])
     module = llvm.parse_assembly(compiled._library.get_llvm_str())
     return compiled._wrapper_name, target_machine().emit_object(module)

@@ -46,40 +46,40 @@ class Printed:
     shapes: tuple[tuple[int, ...], ...]        # the shape each tensor input must have when it is called
 
 
-class _Scalar(Operators):
+class Element(Operators):
     """One element inside a formula: the name it has in the printed text and its dtype."""
 
     __slots__ = ("dtype", "name", "printer")
 
-    def __init__(self, name: str, dtype: str, printer: _Printer) -> None:
+    def __init__(self, name: str, dtype: str, printer: FormulaPrinter) -> None:
         self.name = name
         self.dtype = dtype
         self.printer = printer
 
-    def __apply_op__(self, definition: OpDef, arguments: Sequence[Any], attributes: Mapping[str, Any]) -> _Scalar:
+    def __apply_op__(self, definition: OpDef, arguments: Sequence[Any], attributes: Mapping[str, Any]) -> Element:
         return self.printer.apply(definition, arguments, attributes)
 
 
 @dataclass(eq=False)
-class _Printer:
+class FormulaPrinter:
     lines: list[str] = field(default_factory=list)      # the loop's body
     head: list[str] = field(default_factory=list)       # before the loops: constants
     integers: list[int | None] = field(default_factory=list)
     floats: list[float | None] = field(default_factory=list)
-    known: dict[tuple[str, object], _Scalar] = field(default_factory=dict)
+    known: dict[tuple[str, object], Element] = field(default_factory=dict)
 
-    def apply(self, definition: OpDef, arguments: Sequence[Any], attributes: Mapping[str, Any]) -> _Scalar:
+    def apply(self, definition: OpDef, arguments: Sequence[Any], attributes: Mapping[str, Any]) -> Element:
         name = definition.name
         if name == "cast":
             return self.convert(arguments[0], attributes["dtype"].name)
-        elements = [a for a in arguments if isinstance(a, _Scalar)]
+        elements = [a for a in arguments if isinstance(a, Element)]
         if name == "where":
             return self.select(arguments[0], arguments[1], arguments[2])
         if name == "masked_fill":
             return self.select(arguments[1], arguments[2], arguments[0])
         if name == "clamp":
             return self.clamp(*arguments)
-        if name == "pow" and isinstance(arguments[0], _Scalar) and not isinstance(arguments[1], _Scalar) \
+        if name == "pow" and isinstance(arguments[0], Element) and not isinstance(arguments[1], Element) \
                 and arguments[1] in (0.5, 1, 2, 3):
             return self.power(arguments[0], arguments[1])
         if name == "exp2":
@@ -92,27 +92,27 @@ class _Printer:
             if definition.formula is None:
                 raise Unprintable(name)
             result = definition.formula(*arguments, **attributes)
-            if not isinstance(result, _Scalar):
+            if not isinstance(result, Element):
                 raise Unprintable(name)
             return result
         operands = [self.operand(a, dtype) for a in arguments]
         text = pattern.format(*operands, T=CONVERSIONS[dtype])
         return self.assign(text, "bool" if name in BOOL_RESULTS else dtype)
 
-    def apply_named(self, name: str, *arguments: Any) -> _Scalar:
+    def apply_named(self, name: str, *arguments: Any) -> Element:
         from scriptc.ir.registry import REGISTRY
 
         return self.apply(REGISTRY[name], arguments, {})
 
     def operand(self, value: Any, dtype: str) -> str:
         """The text of an operand in `dtype`."""
-        if isinstance(value, _Scalar):
+        if isinstance(value, Element):
             if value.dtype != dtype:
                 return self.convert(value, dtype).name
             return value.name
         return self.constant(value, dtype).name
 
-    def constant(self, value: Any, dtype: str) -> _Scalar:
+    def constant(self, value: Any, dtype: str) -> Element:
         """A constant of the model, by way of a table."""
         key = (dtype, (type(value), value if value == value else "nan", math.copysign(1, value) if isinstance(value, float) else 0))
         if key not in self.known:
@@ -125,18 +125,18 @@ class _Printer:
             self.known[key] = self.from_table("c" if table is self.floats else "n", len(table) - 1, dtype)
         return self.known[key]
 
-    def from_table(self, table: str, index: int, dtype: str) -> _Scalar:
+    def from_table(self, table: str, index: int, dtype: str) -> Element:
         name = f"k{len(self.head)}"
         place = f"{table}[{index}]"
         self.head.append(f"{name} = ({place} != 0)" if dtype == "bool" else f"{name} = {CONVERSIONS[dtype]}({place})")
-        return _Scalar(name, dtype, self)
+        return Element(name, dtype, self)
 
-    def assign(self, text: str, dtype: str) -> _Scalar:
+    def assign(self, text: str, dtype: str) -> Element:
         name = f"t{len(self.lines)}"
         self.lines.append(f"{name} = {CONVERSIONS[dtype]}({text})")
-        return _Scalar(name, dtype, self)
+        return Element(name, dtype, self)
 
-    def convert(self, value: _Scalar, dtype: str) -> _Scalar:
+    def convert(self, value: Element, dtype: str) -> Element:
         if value.dtype == dtype:
             return value
         if dtype not in CONVERSIONS or (value.dtype.startswith("float") and not dtype.startswith("float") and dtype != "bool"):
@@ -145,25 +145,25 @@ class _Printer:
             return self.assign(f"({value.name} != {CONVERSIONS[value.dtype]}(0))", "bool")
         return self.assign(f"{CONVERSIONS[dtype]}({value.name})", dtype)
 
-    def select(self, condition: Any, a: Any, b: Any) -> _Scalar:
-        dtype = next(v.dtype for v in (a, b) if isinstance(v, _Scalar))
-        if not isinstance(condition, _Scalar) or dtype == "bool":
+    def select(self, condition: Any, a: Any, b: Any) -> Element:
+        dtype = next(v.dtype for v in (a, b) if isinstance(v, Element))
+        if not isinstance(condition, Element) or dtype == "bool":
             raise Unprintable("where")
         return self.assign(f"({self.operand(a, dtype)} if {condition.name} else {self.operand(b, dtype)})", dtype)
 
-    def clamp(self, x: Any, low: Any, high: Any) -> _Scalar:
+    def clamp(self, x: Any, low: Any, high: Any) -> Element:
         result = x
         if low is not None:
             result = self.apply_named("maximum", result, low)
         return result if high is None else self.apply_named("minimum", result, high)
 
-    def power(self, x: _Scalar, exponent: Any) -> _Scalar:
+    def power(self, x: Element, exponent: Any) -> Element:
         """The powers that are cheaper than a call of `pow`."""
         if exponent == 0.5:
             return self.apply_named("sqrt", x)
         return x if exponent == 1 else x * x if exponent == 2 else x * x * x
 
-    def batch_norm(self, eps: float, x: _Scalar, mean: _Scalar, var: _Scalar, weight: Any, bias: Any) -> _Scalar:
+    def batch_norm(self, eps: float, x: Element, mean: Element, var: Element, weight: Any, bias: Any) -> Element:
         scale = self.apply_named("div", self.constant(1.0, x.dtype), self.apply_named("sqrt", var + eps))
         result = (x - mean) * (scale if weight is None else scale * weight)
         return result if bias is None else result + bias
@@ -174,30 +174,30 @@ def printable(bound: BoundOp) -> bool:
     for kind in (*bound.operand_types, *bound.result_types):
         if isinstance(kind, TensorType) and kind.dtype.name not in CONVERSIONS:
             return False
-    printer = _Printer()
+    printer = FormulaPrinter()
     try:
-        _trace(bound, {v: _input(printer, i, v, k) for i, (v, k) in enumerate(zip(bound.operands, bound.operand_types, strict=True))
+        trace(bound, {v: _input(printer, i, v, k) for i, (v, k) in enumerate(zip(bound.operands, bound.operand_types, strict=True))
                        if not isinstance(v, Literal)}, printer)
     except Unprintable:
         return False
     return True
 
 
-def _input(printer: _Printer, index: int, value: Value, kind: Any) -> Any:
+def _input(printer: FormulaPrinter, index: int, value: Value, kind: Any) -> Any:
     if isinstance(kind, TensorType):
-        return _Scalar(f"x{index}", kind.dtype.name, printer)
-    return _Late(index, str(kind).startswith("float"))
+        return Element(f"x{index}", kind.dtype.name, printer)
+    return Late(index, str(kind).startswith("float"))
 
 
 @dataclass(frozen=True, slots=True)
-class _Late:
+class Late:
     """A scalar that arrives with the call: group input `index`."""
 
     index: int
     is_float: bool
 
 
-def _trace(bound: BoundOp, names: Mapping[Value, Any], printer: _Printer, late: Any = None) -> _Scalar:
+def trace(bound: BoundOp, names: Mapping[Value, Any], printer: FormulaPrinter, late: Any = None) -> Element:
     """Print one op; `late` makes an element of a scalar that arrives with the call."""
     from scriptc.ir.registry import REGISTRY
 
@@ -210,14 +210,14 @@ def _trace(bound: BoundOp, names: Mapping[Value, Any], printer: _Printer, late: 
     arguments: list[Any] = []
     for value in bound.operands:
         element = value.data if isinstance(value, Literal) else names[value]
-        if isinstance(element, _Late):
-            element = _Scalar("k0", dtype, printer) if late is None else late(element, dtype)
+        if isinstance(element, Late):
+            element = Element("k0", dtype, printer) if late is None else late(element, dtype)
         arguments.append(element)
     if bound.name == "batch_norm":
         eps = bound.op.attributes["eps"]
         assert isinstance(eps, float)
         return printer.batch_norm(eps, *arguments)
-    if bound.name == "where" and not isinstance(arguments[0], _Scalar):
+    if bound.name == "where" and not isinstance(arguments[0], Element):
         raise Unprintable("where")
     return printer.apply(REGISTRY[bound.name], arguments, bound.op.attributes)
 
@@ -265,7 +265,7 @@ def layout(shape: tuple[int, ...], operands: Sequence[tuple[int, ...]]) -> Layou
 
 def print_group(group: Group) -> Printed:
     """The loop of a group. Unprintable if it has too many loops, or an operand that is two shapes at once."""
-    printer = _Printer()
+    printer = FormulaPrinter()
     kinds: dict[Value, Any] = {}
     shapes: dict[Value, tuple[int, ...]] = {}
     for bound in group.ops:
@@ -303,13 +303,13 @@ def print_group(group: Group) -> Printed:
         text = f"({text} != 0)" if dtype == "bool" else text
         outer.append(f"b{position} = {bases[position] or '0'}")
         (inner if plan.strides[position][-1] else outer).append(f"x{position} = {text}")
-        names[value] = _Scalar(f"x{position}", dtype, printer)
+        names[value] = Element(f"x{position}", dtype, printer)
     scalars: list[tuple[int, str, int]] = []
     for index, value in enumerate(group.inputs):
         if index not in tensors:
-            names[value] = _Late(index, str(kinds[value]) == "float")
+            names[value] = Late(index, str(kinds[value]) == "float")
 
-    def late(element: _Late, dtype: str) -> _Scalar:
+    def late(element: Late, dtype: str) -> Element:
         table, letter = (printer.floats, "c") if element.is_float else (printer.integers, "n")
         if element.is_float and dtype not in ("float32", "float64"):
             raise Unprintable("a float scalar among integers")
@@ -318,7 +318,7 @@ def print_group(group: Group) -> Printed:
         return printer.from_table(letter, len(table) - 1, dtype)
 
     for bound in group.ops:
-        names[bound.results[0]] = _trace(bound, names, printer, late)
+        names[bound.results[0]] = trace(bound, names, printer, late)
     stores = []
     for number, value in enumerate(group.outputs):
         element = names[value]

@@ -4,12 +4,13 @@ A cluster is convex: no value leaves it and comes back, so it can run where its 
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from scriptc.ir.graph import Literal, Value
 from scriptc.ir.registry import REGISTRY
+from scriptc.ir.types import Type
 from scriptc_runtime.plan.bind import BoundOp
 from scriptc_runtime.plan.plan import Kernel
 
@@ -39,26 +40,29 @@ class Supports(Protocol):
 
 Worth: TypeAlias = Callable[[Cluster], bool]
 ClusterLowering: TypeAlias = Callable[[Cluster, Callable[[], Callable[..., list[object]]]], Kernel]
+# The cluster, the types and known contents of all values around it, and what makes the ops one by one; None: not this cluster.
+RoutineLowering: TypeAlias = Callable[
+    [Cluster, Mapping[Value, Type], Mapping[Value, object], Callable[[], Callable[..., list[object]]]], "Kernel | None"]
 
 
-def gather(ops: Sequence[BoundOp], results: Sequence[Value], supports: Supports, worth: Worth) -> list[BoundOp | Cluster]:
+def gather(ops: Sequence[BoundOp | Cluster], results: Sequence[Value], supports: Supports, worth: Worth) -> list[BoundOp | Cluster]:
     """`ops` in an executable order, the supported ones in clusters where these are `worth` it.
 
     Ops get levels: an edge between a supported and another op goes up one level, so all ops of one kind on one level that
     hang together form a convex set. Effects keep their order.
     """
     level: dict[Value, tuple[int, bool]] = {}
-    placed: list[tuple[int, bool, int, BoundOp]] = []
+    placed: list[tuple[int, bool, int, BoundOp | Cluster]] = []
     effects = 0
     for index, bound in enumerate(ops):
-        kind = supports(bound)
+        kind = isinstance(bound, BoundOp) and supports(bound)
         own = 0
         for value in bound.reads:
             if value in level:
                 depth, other = level[value]
                 own = max(own, depth + (kind != other))
         own += own % 2 != kind   # supported ops stand on odd levels, the others on even ones
-        if not kind and REGISTRY[bound.name].effects:
+        if not kind and isinstance(bound, BoundOp) and REGISTRY[bound.name].effects:
             own = effects = max(own, effects)
         for value in bound.results:
             level[value] = own, kind
@@ -69,8 +73,8 @@ def gather(ops: Sequence[BoundOp], results: Sequence[Value], supports: Supports,
         if depth % 2 == 0:
             found += members
             continue
-        for part in _components(members):
-            cluster = _finish(part, ops, results)
+        for part in _components([m for m in members if isinstance(m, BoundOp)]):
+            cluster = finish(part, ops, results)
             found += [cluster] if worth(cluster) else part
     return found
 
@@ -97,7 +101,8 @@ def _components(members: list[BoundOp]) -> list[list[BoundOp]]:
     return groups
 
 
-def _finish(part: list[BoundOp], ops: Sequence[BoundOp], results: Sequence[Value]) -> Cluster:
+def finish(part: Sequence[BoundOp], ops: Sequence[BoundOp | Cluster], results: Sequence[Value]) -> Cluster:
+    """Some of `ops` as a cluster."""
     own = {v for bound in part for v in bound.results}
     inside = {id(bound) for bound in part}
     outside = {v for bound in ops if id(bound) not in inside for v in bound.reads} | set(results)

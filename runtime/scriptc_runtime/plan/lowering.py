@@ -20,7 +20,7 @@ from scriptc.ir.graph import Op
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import TensorType, Type
 from scriptc_runtime.plan.bind import BoundOp, is_static
-from scriptc_runtime.plan.clusters import ClusterLowering, Supports, Worth
+from scriptc_runtime.plan.clusters import ClusterLowering, RoutineLowering, Supports, Worth
 from scriptc_runtime.plan.fusion import Accepts, Group
 from scriptc_runtime.plan.plan import Kernel
 
@@ -56,6 +56,7 @@ LOWERINGS: dict[tuple[str, str], Lowering] = {}
 GROUP_LOWERINGS: dict[str, GroupLowering] = {}
 ACCEPTS: dict[str, Accepts] = {}  # which elementwise ops an engine can put in a group
 CLUSTERS: dict[str, tuple[Callable[[], Supports], Worth, ClusterLowering]] = {}
+ROUTINES: dict[str, tuple[Callable[[], Supports], Worth, RoutineLowering]] = {}
 _ENGINES = {"cpu": "scriptc_runtime.cpu"}
 
 # References of these families compute new arrays; those of the others may answer with views of their operands.
@@ -84,6 +85,14 @@ def lowers_clusters(target: str, supports: Callable[[], Supports], worth: Worth)
     """Register how an engine makes one kernel of a cluster, and which ops it takes into one (`supports()`, for one program)."""
     def register(lowering: ClusterLowering) -> ClusterLowering:
         CLUSTERS[target] = supports, worth, lowering
+        return lowering
+    return register
+
+
+def lowers_routines(target: str, supports: Callable[[], Supports], worth: Worth) -> Callable[[RoutineLowering], RoutineLowering]:
+    """Register how an engine makes one kernel of a cluster with control flow, and which ops it takes into one."""
+    def register(lowering: RoutineLowering) -> RoutineLowering:
+        ROUTINES[target] = supports, worth, lowering
         return lowering
     return register
 

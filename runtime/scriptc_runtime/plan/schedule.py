@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from scriptc.ir.graph import Literal, Region, Value
+from scriptc.ir.graph import Literal, Op, Region, Value
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import TensorType, Type
 from scriptc_runtime.plan.bind import Binding, BoundOp, bind
-from scriptc_runtime.plan.clusters import Cluster, gather
+from scriptc_runtime.plan.clusters import Cluster, finish, gather
 from scriptc_runtime.plan.control import branch_kernel, loop_kernel
 from scriptc_runtime.plan.fusion import Group, Unit, fuse
-from scriptc_runtime.plan.lowering import ACCEPTS, CLUSTERS, GROUP_LOWERINGS, load_engine, lower
+from scriptc_runtime.plan.lowering import ACCEPTS, CLUSTERS, GROUP_LOWERINGS, ROUTINES, load_engine, lower
 from scriptc_runtime.plan.memory import Lifetime, plan_arena
 from scriptc_runtime.plan.plan import Buffer, Kernel, Plan, Step, debugging
 
@@ -32,21 +32,26 @@ class _Lowered:
 
 
 def make_plan(region: Region, arguments: Sequence[Value], types: Mapping[Value, Type], constants: Mapping[Value, Any],
-              *, name: str = "", target: str = "cpu") -> Plan:
+              *, name: str = "", target: str = "cpu", routines: bool = True) -> Plan:
     """The plan that computes `region.results` from `arguments` of these `types`.
 
+    Without `routines` control flow is walked by Python, whatever the engine can do.
     CallError if the types do not fit the program, or an op has no implementation.
     """
     load_engine(target)
     binding = bind(region, types, constants)
-    supports, worth, _ = CLUSTERS[target]
-    needed = gather(_needed(binding), binding.results, supports(), worth)
-    units = fuse(needed, binding.results, ACCEPTS[target])
 
     def nested(inner: Region, values: Sequence[Value], kinds: Mapping[Value, Type], known: Mapping[Value, Any]) -> Plan:
-        return make_plan(inner, values, kinds, known, name=f"{name}/region", target=target)
+        return make_plan(inner, values, kinds, known, name=f"{name}/region", target=target, routines=routines)
 
-    lowered = [_lower(unit, binding, nested, target) for unit in units]
+    supports, worth, _ = CLUSTERS[target]
+    native: dict[Cluster, Kernel] = {}
+    needed: Sequence[BoundOp | Cluster] = _needed(binding)
+    if routines:
+        needed = _routines(_needed(binding), binding, target, native)
+    units = fuse(gather(needed, binding.results, supports(), worth), binding.results, ACCEPTS[target])
+    lowered = [_lowered_cluster(unit, native[unit], binding) if isinstance(unit, Cluster) and unit in native
+               else _lower(unit, binding, nested, target) for unit in units]
     plan = _number(name, lowered, arguments, binding)
     if debugging("plan"):
         print(plan, file=sys.stderr)
@@ -64,10 +69,43 @@ def _needed(binding: Binding) -> list[BoundOp]:
     return kept[::-1]
 
 
+def _routines(ops: Sequence[BoundOp], binding: Binding, target: str, native: dict[Cluster, Kernel]) -> list[BoundOp | Cluster]:
+    """`ops` with control flow in clusters for which the engine has one kernel, which is put in `native`."""
+    if target not in ROUTINES or not any(b.op.regions for b in ops) or any(_prints(b.op) for b in ops):
+        return list(ops)     # what is written between two effects stays between them
+    supports, worth, lowering = ROUTINES[target]
+
+    def walked(inner: Region, values: Sequence[Value], kinds: Mapping[Value, Type], known: Mapping[Value, Any]) -> Plan:
+        return make_plan(inner, values, kinds, known, target=target, routines=False)
+
+    def made(cluster: Cluster) -> bool:
+        kernel = lowering(cluster, binding.types, binding.constants, lambda: _plain(cluster, binding, target, walked))
+        if kernel is not None:
+            native[cluster] = kernel
+        return kernel is not None
+
+    found: list[BoundOp | Cluster] = []
+    for item in gather(ops, binding.results, supports(), worth):
+        if isinstance(item, BoundOp) or made(item):
+            found.append(item)
+            continue
+        for bound in item.ops:   # together they do not fit; the control flow alone may
+            single = finish([bound], ops, binding.results)
+            found.append(single if bound.op.regions and len(item.ops) > 1 and made(single) else bound)
+    return found
+
+
+def _prints(op: Op) -> bool:
+    return op.name == "print" or any(_prints(inner) for region in op.regions for inner in region.ops)
+
+
+def _lowered_cluster(cluster: Cluster, kernel: Kernel, binding: Binding) -> _Lowered:
+    return _Lowered(cluster, kernel, cluster.inputs, cluster.outputs, tuple(binding.types[v] for v in cluster.outputs))
+
+
 def _lower(unit: Unit, binding: Binding, nested: Any, target: str) -> _Lowered:
     if isinstance(unit, Cluster):
-        kernel = CLUSTERS[target][2](unit, lambda: _plain(unit, binding, target))
-        return _Lowered(unit, kernel, unit.inputs, unit.outputs, tuple(binding.types[v] for v in unit.outputs))
+        return _lowered_cluster(unit, CLUSTERS[target][2](unit, lambda: _plain(unit, binding, target, nested)), binding)
     if isinstance(unit, Group):
         kernel = GROUP_LOWERINGS[target](unit)
         kinds = {member.results[0]: member.result_types[0] for member in unit.ops}
@@ -80,10 +118,10 @@ def _lower(unit: Unit, binding: Binding, nested: Any, target: str) -> _Lowered:
     return _Lowered(unit, lower(unit, target), unit.operands, unit.results, unit.result_types)
 
 
-def _plain(cluster: Cluster, binding: Binding, target: str) -> Callable[..., list[Any]]:
+def _plain(cluster: Cluster, binding: Binding, target: str, nested: Any) -> Callable[..., list[Any]]:
     """The cluster op by op, in plain memory."""
     part = Binding(cluster.ops, binding.types, binding.constants, cluster.outputs)
-    lowered = [_lower(unit, part, None, target) for unit in fuse(cluster.ops, cluster.outputs, ACCEPTS[target])]
+    lowered = [_lower(unit, part, nested, target) for unit in fuse(cluster.ops, cluster.outputs, ACCEPTS[target])]
     plan = _number("cluster", lowered, cluster.inputs, part)
     return lambda *operands: plan.run(operands)
 
