@@ -261,6 +261,10 @@ class Importer:
         if value is MISSING and self.exists(ev, f"{module.name}.{name}"):
             return self.module(ev, f"{module.name}.{name}")
         if value is MISSING:
+            if not name.startswith("__") and self.replaces_itself(module.name):
+                definer = self.find_definition(module.name.replace(".", "/"), ("*.py",), name)
+                if definer is not None:
+                    return self.attribute(ev, self.module(ev, definer), name)
             getter = module.frame.slots.get("__getattr__", MISSING)
             if getter is not MISSING:
                 from scriptc.frontend.evaluator.calls import call
@@ -270,6 +274,11 @@ class Importer:
                 return Unavailable(f"{module.name}.{name}", "the library has no such name", ev.span(),
                                    did_you_mean(name, self.names_of(ev, module)) or "if torch has it, it is not implemented yet")
         return value
+
+    def replaces_itself(self, name: str) -> bool:
+        """True for a package that puts another object in its place (`sys.modules[__name__] = ...`): one that imports its files lazily."""
+        path = self.find(name)
+        return path is not None and path.name == "__init__.py" and "sys.modules[__name__] = " in self.tree(path)[0].text
 
     def names_of(self, ev: Evaluator, module: ModuleValue) -> list[str]:
         """The names a module has, as far as its file has been read."""

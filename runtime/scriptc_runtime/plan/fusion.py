@@ -49,12 +49,17 @@ def is_pointwise(bound: BoundOp) -> bool:
     return REGISTRY[bound.name].kind == "elementwise" or bound.name in POINTWISE
 
 
+def has_sizes(bound: BoundOp) -> bool:
+    """True if every tensor's sizes are known: a result's may be by broadcasting where an operand's are not."""
+    return is_static(bound.result_types[0]) and all(is_static(kind) for kind in bound.operand_types if isinstance(kind, TensorType))
+
+
 def fuse(ops: Sequence[BoundOp | Cluster], results: Sequence[Value], accepts: Accepts) -> list[Unit]:
     """`ops` in an executable order, those the engine `accepts` gathered in groups."""
     owner: dict[Value, _Open] = {}
     place: dict[BoundOp | Cluster | _Open, None] = {}  # in order, and cheap to remove from
     for bound in ops:
-        if isinstance(bound, BoundOp) and is_pointwise(bound) and is_static(bound.result_types[0]) and accepts(bound):
+        if isinstance(bound, BoundOp) and is_pointwise(bound) and has_sizes(bound) and accepts(bound):
             group = _join(bound, owner, place)
             owner[bound.results[0]] = group
         else:

@@ -493,11 +493,11 @@ def merge(ev: Evaluator, condition: Value, first: Branch, second: Branch, extra:
         old = target.slots.get(slot, MISSING)
         slots.append((target, slot, first.writes[key][2] if key in first.writes else old,
                       second.writes[key][2] if key in second.writes else old))
-    ev.joined_since = min(first.since, second.since)
     for side, arm in ((0, first), (1, second)):
         slots = [(*entry[:2 + side], narrowed(ev, entry[2 + side], entry[3 - side], condition, arm, side == 0), *entry[3 + side:])
                  for entry in slots]
         extra = [(*pair[:side], narrowed(ev, pair[side], pair[1 - side], condition, arm, side == 0), *pair[side + 1:]) for pair in extra]
+    ev.joined_since = min(first.since, second.since)
     forms = [slot_form(ev, *entry) for entry in slots]
     extra_forms = [unify(ev, a, b, name) for a, b, name in extra]
     forms = [chosen(condition, form, *entry[2:]) for form, entry in zip(forms, slots, strict=True)]

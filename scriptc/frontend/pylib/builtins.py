@@ -406,12 +406,7 @@ def issubclass_(ev: Evaluator, cls: Any, kinds: Any) -> bool:
 
 @builtin("hasattr")
 def hasattr_(ev: Evaluator, value: Any, name: str) -> bool:
-    try:
-        return find_attribute(ev, value, name) is not MISSING
-    except LanguageError as error:
-        if error.value.cls.name == "AttributeError":
-            return False
-        raise
+    return sought(ev, value, name) is not MISSING
 
 
 @builtin("getattr")
@@ -420,13 +415,23 @@ def getattr_(ev: Evaluator, value: Any, name: Any, default: Any = MISSING) -> An
         ev.error("E0211", what="getattr() with a name that is only known at run time")
     if default is MISSING:
         return get_attribute(ev, value, name)
+    found = sought(ev, value, name)
+    return default if found is MISSING else found
+
+
+def sought(ev: Evaluator, value: Any, name: str) -> Any:
+    """value.name, or MISSING also where the user's own lookup raises AttributeError."""
+    if ev.recovery is not None:
+        ev.recovery.speculating += 1
     try:
-        found = find_attribute(ev, value, name)
+        return find_attribute(ev, value, name)
     except LanguageError as error:
         if error.value.cls.name != "AttributeError":
             raise
-        return default
-    return default if found is MISSING else found
+        return MISSING
+    finally:
+        if ev.recovery is not None:
+            ev.recovery.speculating -= 1
 
 
 @builtin("setattr")

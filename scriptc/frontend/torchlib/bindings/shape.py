@@ -444,7 +444,7 @@ inplace("triu", triu)
 @both("as_strided")
 def as_strided(ev: Evaluator, input: Any, size: Any, stride: Any, storage_offset: Any = None) -> TensorValue:
     """Reads elements of the storage at the strides; writing through it is refused."""
-    if any(step.op not in ("reshape", "squeeze", "unsqueeze") for step in input.path):
+    if any(step.op not in ("reshape", "squeeze", "unsqueeze", "permute", "detach") or not step.contiguous for step in input.path):
         ev.error("E0222", name="as_strided of a view", hint="call contiguous() on the tensor first")
     lengths, steps = items_of(ev, size), items_of(ev, stride)
     if len(lengths) != len(steps):
