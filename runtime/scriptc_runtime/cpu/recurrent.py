@@ -2,11 +2,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from scriptc.ir.types import TensorType, float32
+from scriptc_runtime.cpu.jit import Code
 from scriptc_runtime.cpu.linalg import is_native
+from scriptc_runtime.cpu.steps import MOST_ROWS, Direction, steps_code
+from scriptc_runtime.plan.bind import is_static
 from scriptc_runtime.plan.lowering import Site, lowers
 from scriptc_runtime.plan.plan import Kernel
 
@@ -61,8 +66,11 @@ def lower_recurrent(site: Site) -> Kernel | None:
     cell, states = cells[site.op.name], 2 if site.op.name == "lstm" else 1
     directions, per = 2 if attributes["bidirectional"] else 1, 4 if attributes["bias"] else 2
 
+    native = _steps(site, directions)
+
     def run(x: np.ndarray, *rest: np.ndarray, out: tuple[np.ndarray, ...]) -> None:
         initial, weights = rest[:states], rest[states:]
+        function = None if native is None else native.code.ready(native.work)
         sequence = x.swapaxes(0, 1) if attributes["batch_first"] else x
         with np.errstate(over="ignore"):
             for layer in range(attributes["num_layers"]):
@@ -70,7 +78,11 @@ def lower_recurrent(site: Site) -> Kernel | None:
                 for direction in range(directions):
                     index = layer * directions + direction
                     w = [*weights[index * per:(index + 1) * per], None, None][:4]
-                    output, last = _direction(sequence, tuple(s[index] for s in initial), w, cell, direction == 1)
+                    start = tuple(s[index] for s in initial)
+                    if native is not None and function is not None:
+                        output, last = native.directions[index](function, sequence, start, w, direction == 1)
+                    else:
+                        output, last = _direction(sequence, start, w, cell, direction == 1)
                     outputs.append(output)
                     for final, state in zip(out[1:], last, strict=True):
                         final[index] = state
@@ -78,6 +90,35 @@ def lower_recurrent(site: Site) -> Kernel | None:
         np.copyto(out[0], sequence.swapaxes(0, 1) if attributes["batch_first"] else sequence)
 
     return Kernel(site.op.name, run, writes_out=True, fresh=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Native:
+    """Compiled steps for one site: the code, the multiplications of a call, and what runs each direction of each layer."""
+
+    code: Code
+    work: int
+    directions: tuple[Direction, ...]
+
+
+def _steps(site: Site, directions: int) -> _Native | None:
+    """Compiled steps, for small batches of float32."""
+    attributes, kind = site.attributes, site.tensor(0)
+    name = site.op.name
+    if kind.dtype is not float32 or not is_static(kind) or kind.rank != 3 or (name == "rnn" and attributes.get("nonlinearity", "tanh") != "tanh"):
+        return None
+    length, rows, features = kind.shape if not attributes["batch_first"] else (kind.shape[1], kind.shape[0], kind.shape[2])  # type: ignore[index, misc]
+    final = site.result_types[1]
+    assert isinstance(final, TensorType) and final.shape is not None
+    width = final.shape[-1]
+    if not isinstance(width, int) or rows > MOST_ROWS or not all((length, rows, features, width)):  # type: ignore[operator]
+        return None
+    code = steps_code(name)
+    if code is None:
+        return None
+    made = tuple(Direction(name, length, rows, features if layer == 0 else width * directions, width)  # type: ignore[arg-type]
+                 for layer in range(attributes["num_layers"]) for _ in range(directions))
+    return _Native(code, length * rows * width * width * 4 * len(made), made)  # type: ignore[operator]
 
 
 def _direction(sequence: np.ndarray, states: tuple[np.ndarray, ...], weights: Any, cell: Cell,

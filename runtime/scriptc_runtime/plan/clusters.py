@@ -67,6 +67,7 @@ def gather(ops: Sequence[BoundOp | Cluster], results: Sequence[Value], supports:
         for value in bound.results:
             level[value] = own, kind
         placed.append((own, kind, index, bound))
+    placed = _sunk(placed)
     found: list[BoundOp | Cluster] = []
     for depth in sorted({p[0] for p in placed}):
         members = [bound for own, _, _, bound in placed if own == depth]
@@ -76,6 +77,21 @@ def gather(ops: Sequence[BoundOp | Cluster], results: Sequence[Value], supports:
         for part in _components([m for m in members if isinstance(m, BoundOp)]):
             cluster = finish(part, ops, results)
             found += [cluster] if worth(cluster) else part
+    return found
+
+
+def _sunk(placed: list[tuple[int, bool, int, BoundOp | Cluster]]) -> list[tuple[int, bool, int, BoundOp | Cluster]]:
+    """Supported ops that read nothing (an empty list) go where they are first read: they need no place of their own."""
+    reads: dict[Value, tuple[int, bool]] = {}
+    for own, kind, _, bound in placed:
+        for value in bound.reads:
+            reads[value] = min(reads.get(value, (own, kind)), (own, kind))
+    found = []
+    for own, kind, index, bound in placed:
+        first = min((reads[v] for v in bound.results if v in reads), default=(own, kind))
+        if kind and first[1] and all(isinstance(v, Literal) for v in bound.reads):
+            own = first[0]
+        found.append((own, kind, index, bound))
     return found
 
 

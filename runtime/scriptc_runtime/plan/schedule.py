@@ -15,6 +15,7 @@ from scriptc_runtime.plan.bind import Binding, BoundOp, bind
 from scriptc_runtime.plan.clusters import Cluster, finish, gather
 from scriptc_runtime.plan.control import branch_kernel, loop_kernel
 from scriptc_runtime.plan.fusion import Group, Unit, fuse
+from scriptc_runtime.plan.hoisting import hoist
 from scriptc_runtime.plan.lowering import ACCEPTS, CLUSTERS, GROUP_LOWERINGS, ROUTINES, load_engine, lower
 from scriptc_runtime.plan.memory import Lifetime, plan_arena
 from scriptc_runtime.plan.plan import Buffer, Kernel, Plan, Step, debugging
@@ -39,7 +40,7 @@ def make_plan(region: Region, arguments: Sequence[Value], types: Mapping[Value, 
     CallError if the types do not fit the program, or an op has no implementation.
     """
     load_engine(target)
-    binding = bind(region, types, constants)
+    binding = hoist(bind(region, types, constants))
 
     def nested(inner: Region, values: Sequence[Value], kinds: Mapping[Value, Type], known: Mapping[Value, Any]) -> Plan:
         return make_plan(inner, values, kinds, known, name=f"{name}/region", target=target, routines=routines)
