@@ -255,6 +255,19 @@ def shape_of(ev: Any, tensor: TensorValue) -> Shape | None:
     return content_type(read(ev, tensor)).shape if tensor.path else tensor.storage.type.shape
 
 
+def type_of(ev: Any, tensor: TensorValue) -> TensorType:
+    """The tensor's type, and no op for it: it may belong to an arm of a branch that is not open."""
+    if not tensor.path or not ev.recording:
+        return content_type(read(ev, tensor))
+    cached = tensor.slots["cached"]
+    ev.builder.reopen([])
+    kind = content_type(read(ev, tensor))
+    ev.builder.suspend()
+    if tensor.slots["cached"] is not cached:
+        tensor.write("cached", cached)
+    return kind
+
+
 def is_dynamic(value: Any) -> bool:
     """True for a dynamic scalar or a tensor whose elements are not known."""
     return isinstance(value, Dynamic) or (isinstance(value, TensorValue) and not is_static(value))

@@ -151,7 +151,7 @@ def floor_divide(a: Dim, b: Dim) -> Dim:
                 nested = floor_divide(inner.numerator, inner.denominator * b)
                 return add(_normal(whole), nested)
         return add(_normal(whole), Symbolic((((Division(remaining, b),), 1),)))
-    if isinstance(b, Symbolic) and len(b.terms) == 1:
+    if isinstance(b, Symbolic):
         exact = _exact_quotient(a, b)
         if exact is not None:
             return exact
@@ -162,10 +162,14 @@ def floor_divide(a: Dim, b: Dim) -> Dim:
 
 
 def _exact_quotient(a: int | Symbolic, b: Symbolic) -> Dim:
-    """a / b where the single term of b divides every term of a (N*C // N is C: N = 0 makes both sides meaningless)."""
-    (divisor, scale), = b.terms
-    result: dict[Monomial, int] = {}
-    for monomial, coefficient in _terms(a).items():
+    """The polynomial q with a = q * b, by long division; None if there is none (N*C // N is C: N = 0 makes both sides meaningless)."""
+    divisor, scale = max(b.terms, key=_order)
+    rest: Dim = a
+    quotient: dict[Monomial, int] = {}
+    for _ in range(MAX_TERMS):
+        if rest == 0 or rest is None:
+            break
+        monomial, coefficient = max(_terms(rest).items(), key=_order)
         left = list(monomial)
         for atom in divisor:
             if atom not in left:
@@ -174,8 +178,14 @@ def _exact_quotient(a: int | Symbolic, b: Symbolic) -> Dim:
         if coefficient % scale:
             return None
         key = tuple(left)
-        result[key] = result.get(key, 0) + coefficient // scale
-    return _normal(result)
+        quotient[key] = coefficient // scale
+        rest = subtract(rest, multiply(_normal({key: quotient[key]}), b))
+    return _normal(quotient) if rest == 0 else None
+
+
+def _order(term: tuple[Monomial, int]) -> tuple[int, list[str]]:
+    """By degree, then by text: the order in which terms are divided."""
+    return len(term[0]), [str(atom) for atom in term[0]]
 
 
 def modulo(a: Dim, b: Dim) -> Dim:

@@ -63,9 +63,9 @@ def lifted_type(ev: Evaluator, value: Any) -> Type | None:
     if isinstance(value, Dynamic):
         return value.type
     if isinstance(value, TensorValue):
-        from scriptc.frontend.storage import content_type
+        from scriptc.frontend.storage import type_of
 
-        return content_type(read(ev, value))
+        return type_of(ev, value)
     if value is None:
         return NONE
     if isinstance(value, bool):
