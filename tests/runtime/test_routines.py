@@ -263,6 +263,13 @@ return h, s
     compared.check(np.random.default_rng(0).standard_normal((40, 2, 37)).astype(np.float32), rtol=1e-4)
 
 
+def test_a_small_network_is_one_call(program: Programs) -> None:
+    compared = program("return self.b(torch.relu(self.a(x))), torch.sigmoid(self.a(x))", "x:float32[1,50]",
+                       init="self.a = nn.Linear(50, 33); self.b = nn.Linear(33, 10)")
+    compared.check(vector(50).reshape(1, 50), rtol=1e-5)
+    assert compared.kernels(vector(50).reshape(1, 50)) == ["routine"]
+
+
 def test_an_inner_loop_is_native_inside_an_outer_one_that_is_not(program: Programs) -> None:
     compared = program("""
 total = x.sum()

@@ -6,11 +6,13 @@ enough work), `always` (compile before the first call), `never`. Inside `policy.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import queue
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from scriptc_runtime.cpu.audit import audit
@@ -103,7 +105,7 @@ def _work() -> None:
 def _address(source: str, pointers: tuple[str, ...]) -> int:
     from scriptc_runtime.cpu import objects
 
-    key = objects.cache_key(source, ",".join(pointers))
+    key = objects.cache_key(source, _intrinsics() if pointers == ROUTINE else ",".join(pointers))
     with _compile_lock:
         cached = objects.read_cached(key)
         if cached is None:
@@ -112,6 +114,13 @@ def _address(source: str, pointers: tuple[str, ...]) -> int:
         else:
             name, code = cached
         return objects.load_object(code, name)
+
+
+@functools.cache
+def _intrinsics() -> str:
+    """What routines depend on besides their text: the intrinsics' own sources, read, not imported."""
+    folder = Path(__file__).parent
+    return "".join((folder / name).read_text(encoding="utf-8") for name in ("native/machine.py", "tiles/registers.py", "mathematics.py"))
 
 
 def _compile(source: str, pointers: tuple[str, ...]) -> tuple[str, bytes]:

@@ -71,8 +71,10 @@ class Plan:
     def __post_init__(self) -> None:
         # One kernel that makes its own results needs neither slots nor memory.
         step = self.steps[0] if len(self.steps) == 1 else None
-        self._only: Step | None = step if step is not None and not step.buffers and step.outputs and step.outputs == self.results else None
-        if step is not None:
+        self._only: Step | None = None
+        if step is not None and step.outputs and step.outputs == self.results and all(b.offset is None for b in step.buffers):
+            self._only = step
+            self._made = tuple((b.shape, b.dtype) for b in step.buffers)
             place = {slot: index for index, slot in enumerate(self.arguments)}
             self._operands = tuple((place.get(slot, -1), self.template[slot]) for slot in step.inputs)
 
@@ -80,7 +82,12 @@ class Plan:
         """The results for `arguments`. Safe to call from many threads: each call has a frame of its own."""
         if self._only is not None:
             try:
-                result = self._only.kernel.run(*[known if index < 0 else arguments[index] for index, known in self._operands])
+                operands = [known if index < 0 else arguments[index] for index, known in self._operands]
+                if self._made:
+                    out = tuple([np.empty(shape, dtype) for shape, dtype in self._made])
+                    self._only.kernel.run(*operands, out=out)
+                    return list(out)
+                result = self._only.kernel.run(*operands)
             except Exception as error:
                 annotate(error, self._only.op)
                 raise

@@ -20,6 +20,8 @@ from scriptc_runtime.plan.lowering import ACCEPTS, CLUSTERS, GROUP_LOWERINGS, RO
 from scriptc_runtime.plan.memory import Lifetime, plan_arena
 from scriptc_runtime.plan.plan import Buffer, Kernel, Plan, Step, debugging
 
+FEW_OPS = 48   # of a program without control flow that may be so small as a whole that it should be one call
+
 
 @dataclass(frozen=True, slots=True)
 class _Lowered:
@@ -72,7 +74,7 @@ def _needed(binding: Binding) -> list[BoundOp]:
 
 def _routines(ops: Sequence[BoundOp], binding: Binding, target: str, native: dict[Cluster, Kernel]) -> list[BoundOp | Cluster]:
     """`ops` with control flow in clusters for which the engine has one kernel, which is put in `native`."""
-    if target not in ROUTINES or not any(b.op.regions for b in ops) or any(_prints(b.op) for b in ops):
+    if target not in ROUTINES or (len(ops) > FEW_OPS and not any(b.op.regions for b in ops)) or any(_prints(b.op) for b in ops):
         return list(ops)     # what is written between two effects stays between them
     supports, worth, lowering = ROUTINES[target]
 

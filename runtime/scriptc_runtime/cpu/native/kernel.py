@@ -17,7 +17,7 @@ from scriptc.ir.types import DTYPES, ListType, TensorType, Type
 from scriptc_runtime.cpu.addresses import address
 from scriptc_runtime.cpu.jit import ROUTINE, Code, code_for
 from scriptc_runtime.cpu.native import arithmetic, tensors
-from scriptc_runtime.cpu.native.routine import Routine, print_routine
+from scriptc_runtime.cpu.native.routine import Answer, Routine, print_routine
 from scriptc_runtime.cpu.native.writer import BUDGET, ELSEWHERE, FUEL, FULL, LIMIT, POLL, SCRATCH, STOPPED
 from scriptc_runtime.cpu.printer import Unprintable, printable
 from scriptc_runtime.plan import control
@@ -31,6 +31,8 @@ from scriptc_runtime.plan.policy import memory_limit
 PATIENCE = 20_000_000    # element operations (some ten milliseconds) between two looks at whether the caller was interrupted
 FIRST_ROOM = 128         # items for which a list has room at first
 MOST_ELEMENTS = 1 << 16  # of a tensor that a routine computes: larger ones are worth kernels of their own
+FEW_ROWS = 2             # of activations: with more, packed weights are read less often
+FEW_MULTIPLICATIONS = 2_000_000   # of all layers: what one thread does at once
 NANOSECOND = 1           # of the slow path, counted as an element operation when the routine is cold
 
 _WITHOUT_RESULT = frozenset(("check", "undefined"))
@@ -69,7 +71,7 @@ def _signal_functions() -> tuple[int, ...]:
 class _Frame:
     """The tables and the memory of one running call."""
 
-    __slots__ = ("arguments", "capacities", "floats", "floats_view", "interruption", "keep", "rooms", "words")
+    __slots__ = ("arguments", "floats_view", "interruption", "keep", "rooms", "words")
 
     def __init__(self, routine: Routine, capacities: Sequence[int]) -> None:
         integers = np.array([v or 0 for v in routine.words], np.int64)
@@ -84,7 +86,6 @@ class _Frame:
         self.words[FUEL] = PATIENCE
         self.words[SCRATCH] = address(scratch)
         self.rooms: list[np.ndarray] = []
-        self.capacities = list(capacities)
         for (where, capacity, dtype, shape), room in zip(routine.rooms, capacities, strict=True):
             self.rooms.append(np.empty((room, *shape), DTYPES[dtype].numpy))
             self.words[where], self.words[capacity] = address(self.rooms[-1]), room
@@ -103,13 +104,16 @@ class _Run:
         return self.make_plain()
 
     def __post_init__(self) -> None:
+        given, answers = self.routine.given, self.routine.answers
         self._frames: list[_Frame] = []
         self._capacities = [FIRST_ROOM] * len(self.routine.rooms)
-        self._loops = self.routine.loops
-        self._arrays = tuple((i, g.place[1], g.shape) for i, g in enumerate(self.routine.given) if g.shape is not None)
-        self._scalars = tuple((i, *g.place) for i, g in enumerate(self.routine.given) if g.shape is None)
-        self._made = tuple((a.place[1], a.shape, DTYPES[a.dtype].numpy) if a.shape is not None and a.buffer is None else None
-                           for a in self.routine.answers)
+        self._arrays = tuple((i, g.place[1], g.shape) for i, g in enumerate(given) if g.shape is not None)
+        self._scalars = tuple((i, *g.place) for i, g in enumerate(given) if g.shape is None)
+        self._made = tuple((a.place[1], a.shape, DTYPES[a.dtype].numpy) for a in answers if a.shape is not None and a.buffer is None)
+        self._read = tuple(a for a in answers if a.shape is None or a.buffer is not None)
+        # Where the answers stand among the arrays made for them and the others.
+        order = [i for i, a in enumerate(answers) if a not in self._read] + [i for i, a in enumerate(answers) if a in self._read]
+        self._order = None if order == sorted(order) else [order.index(i) for i in range(len(answers))]
 
     def __call__(self, *operands: Any) -> Any:
         function = self.code.function or self.code.ready(0)
@@ -117,17 +121,14 @@ class _Run:
             return self._slowly(operands)
         try:
             frame = self._frames.pop()
-            if frame.capacities != self._capacities:
-                frame = _Frame(self.routine, self._capacities)
         except IndexError:
             frame = _Frame(self.routine, self._capacities)
-        words = frame.words
+        words, arguments = frame.words, frame.arguments
         for index, word, shape in self._arrays:
             array = operands[index]
             if array.shape != shape:   # must never reach raw memory
                 raise RuntimeError(f"a kernel for shape {shape} was called with {array.shape}")
-            flags = array.flags
-            if not (flags.c_contiguous and flags.aligned):
+            if not array.flags.carray and not (array.flags.c_contiguous and array.flags.aligned):
                 operands = (*operands[:index], np.ascontiguousarray(array), *operands[index + 1:])
                 array = operands[index]
             words[word] = address(array)
@@ -137,37 +138,24 @@ class _Run:
             else:
                 frame.floats_view[place] = float(operands[index])
         answers: list[Any] = []
-        for made in self._made:
-            if made is None:
-                answers.append(None)
-            else:
-                array = np.empty(made[1], made[2])
-                words[made[0]] = address(array)
-                answers.append(array)
+        for word, shape, dtype in self._made:
+            array = np.empty(shape, dtype)
+            words[word] = address(array)
+            answers.append(array)
         words[LIMIT] = control.STEP_BUDGET
-        status = function(*frame.arguments)
+        status = function(*arguments)
         if status:
             if status == FULL:
                 self._grow(frame)
                 return self(*operands)
             self._frames.append(frame)
             return self._otherwise(status, frame, operands)
-        for position, answer in enumerate(self.routine.answers):
-            if answers[position] is None:
-                answers[position] = self._read(frame, answer)
+        if self._read:
+            answers += [_content(frame, answer) for answer in self._read]
+            if self._order is not None:
+                answers = [answers[i] for i in self._order]
         self._frames.append(frame)
-        return answers[0] if len(answers) == 1 else tuple(answers)
-
-    def _read(self, frame: _Frame, answer: Any) -> Any:
-        """An output that is no array of a known size."""
-        table, place = answer.place
-        value = frame.words[place] if table == "n" else frame.floats_view[place]
-        if answer.buffer is None:
-            return bool(value) if answer.dtype == "bool" else value
-        items = frame.rooms[answer.buffer][:value].copy()
-        if answer.stacked:
-            return items
-        return items.tolist() if answer.shape is None else [np.array(item) for item in items]
+        return answers[0] if len(answers) == 1 else answers
 
     def _grow(self, frame: _Frame) -> None:
         """More room for the list that was full. MemoryError beyond what one value may take."""
@@ -176,6 +164,7 @@ class _Run:
             if wanted * math.prod(shape) * DTYPES[dtype].itemsize > memory_limit():
                 raise MemoryError(f"a list of {wanted} items would take more memory than a call may use")
             self._capacities[position] = max(self._capacities[position], wanted)
+        self._frames = []   # they have less room
 
     def _slowly(self, operands: Sequence[Any]) -> Any:
         begin = time.perf_counter_ns()
@@ -187,10 +176,22 @@ class _Run:
         if status == STOPPED:
             raise frame.interruption.take()
         if status >= BUDGET:
-            raise control.budget_error(self._loops[status - BUDGET])
+            raise control.budget_error(self.routine.loops[status - BUDGET])
         assert status == ELSEWHERE
         results = self.plain(*operands)
         return results[0] if len(results) == 1 else tuple(results)
+
+
+def _content(frame: _Frame, answer: Answer) -> Any:
+    """An output that is no array of a known size."""
+    table, place = answer.place
+    value = frame.words[place] if table == "n" else frame.floats_view[place]
+    if answer.buffer is None:
+        return bool(value) if answer.dtype == "bool" else value
+    items = frame.rooms[answer.buffer][:value].copy()
+    if answer.stacked:
+        return items
+    return items.tolist() if answer.shape is None else [np.array(item) for item in items]
 
 
 class Supports:
@@ -228,12 +229,24 @@ def _supported(op: Op) -> bool:
             or REGISTRY[op.name].kind == "elementwise" or op.name in POINTWISE)
 
 
-def has_control(cluster: Cluster) -> bool:
-    """A routine pays where Python would walk through branches and turns."""
-    return any(bound.op.regions for bound in cluster.ops)
+def pays(cluster: Cluster) -> bool:
+    """A routine pays where Python would walk through branches and turns, or through layers that take less time than to call them."""
+    if any(bound.op.regions for bound in cluster.ops):
+        return True
+    products = [bound for bound in cluster.ops if bound.name in ("linear", "matmul")]
+    return len(products) > 1 and sum(map(_multiplications, products)) < FEW_MULTIPLICATIONS
 
 
-@lowers_routines("cpu", Supports, has_control)
+def _multiplications(bound: BoundOp) -> int:
+    """Of a product of few rows with a matrix; more than a routine is good for otherwise."""
+    x, weight = bound.operand_types[:2]
+    if not (isinstance(x, TensorType) and is_static(x) and isinstance(weight, TensorType) and is_static(weight)) or x.dtype.name != "float32":
+        return FEW_MULTIPLICATIONS
+    rows = math.prod((x.shape or ())[:-1])  # type: ignore[arg-type]
+    return rows * math.prod(weight.shape or ()) if rows <= FEW_ROWS else FEW_MULTIPLICATIONS  # type: ignore[arg-type]
+
+
+@lowers_routines("cpu", Supports, pays)
 def lower_routine(cluster: Cluster, types: Mapping[Value, Type], constants: Mapping[Value, Any],
                   plain: Callable[[], Callable[..., list[object]]]) -> Kernel | None:
     """The kernel of a cluster with control flow; None where something in it has no native form."""
