@@ -190,6 +190,8 @@ def construct(ev: Evaluator, frame: Frame, entry: str | None, path: Path) -> Any
         raise CompileError(diagnostic("E0220", place, what=value.name, reason=value.reason, hint=value.hint))
     if isinstance(value, Class) and value.is_module_class:
         value = call(ev, value, [], {})
+    if isinstance(value, Instance) and value.cls.is_module_class and "_modules" not in value.slots:
+        ev.throw("AttributeError", f"'{value.cls.name}' object has no attribute '_modules': its __init__ does not call super().__init__()")
     if not (definition_of(ev, value) is not None or (isinstance(value, Instance) and value.cls.is_module_class)):
         from scriptc.frontend.evaluator.operators import type_name
 

@@ -235,6 +235,8 @@ def delete_item(ev: Evaluator, target: Any, index: Any) -> None:
             del target.change()[index]
         except IndexError:
             ev.throw("IndexError", "list assignment index out of range")
+        except TypeError:
+            ev.throw("TypeError", f"list indices must be integers or slices, not {type_name(index)}")
     else:
         ev.throw("TypeError", f"'{type_name(target)}' object doesn't support item deletion")
 

@@ -71,7 +71,12 @@ def host_function(name: str, function: Callable[..., Any]) -> Builtin:
             signature.bind(ev, *arguments, **keywords)
         except TypeError as error:
             return ev.throw("TypeError", f"{name}() {error}")
-        return function(ev, *arguments, **keywords)
+        try:
+            return function(ev, *arguments, **keywords)
+        except (AttributeError, TypeError, KeyError, IndexError) as error:
+            from scriptc.frontend.torchlib.bindings.register import unfit
+
+            return unfit(ev, name, arguments, keywords, error)
     return Builtin(name, invoke)
 
 

@@ -16,6 +16,8 @@ def method(kind: str, *names: str) -> Callable[[Callable[..., Any]], Callable[..
     """Register `function(evaluator, self, *arguments, **keywords)` as a method of the builtin type `kind`."""
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         def invoke(ev: Evaluator, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+            if not arguments:
+                return ev.throw("TypeError", f"unbound method {kind}.{function.__name__}() needs an argument")
             first = arguments[0]
             target = first.native if isinstance(first, Instance) and first.native is not None else first
             try:
@@ -24,6 +26,10 @@ def method(kind: str, *names: str) -> Callable[[Callable[..., Any]], Callable[..
                 if "argument" in str(error) and function.__name__ in str(error):
                     return ev.throw("TypeError", str(error))
                 raise
+            except (AttributeError, KeyError, IndexError) as error:
+                from scriptc.frontend.torchlib.bindings.register import unfit
+
+                return unfit(ev, f"{kind}.{function.__name__}", arguments, keywords, error)
         for name in names or (function.__name__,):
             METHODS.setdefault(kind, {})[name] = Builtin(name, invoke, as_method=True)
         return function

@@ -9,7 +9,7 @@ from typing import Any
 from scriptc.frontend.evaluator.core import Evaluator, did_you_mean
 from scriptc.frontend.evaluator.operators import some
 from scriptc.frontend.storage import TensorValue, dtype, read, shape_of, write
-from scriptc.frontend.values import Builtin, Class, Property, Unavailable
+from scriptc.frontend.values import Builtin, Class, LanguageError, Property, Unavailable
 from scriptc.ir.types import DTYPES
 
 TORCH: dict[str, dict[str, Any]] = {"torch": {}}
@@ -49,9 +49,23 @@ def builtin(name: str, function: Callable[..., Any]) -> Builtin:
         except TypeError as error:
             unknown = next((k for k in given if k not in parameters), "")
             return ev.throw("TypeError", f"{name}() {error}", did_you_mean(unknown, parameters) if unknown else None)
-        result = function(ev, *arguments, **given)
+        try:
+            result = function(ev, *arguments, **given)
+        except (AttributeError, TypeError, KeyError, IndexError, ValueError) as error:
+            return unfit(ev, name, arguments, given, error)
         return result if out is None else write_out(ev, name, result, out)
     return Builtin(name, invoke, as_method=False)
+
+
+def unfit(ev: Evaluator, name: str, arguments: list[Any], keywords: dict[str, Any], error: Exception) -> Any:
+    """TypeError of the language for arguments of kinds that a function was not written for; a fault of ours stays one."""
+    from scriptc.frontend.evaluator.operators import type_name
+
+    kinds = [*map(type_name, arguments), *(f"{k}={type_name(v)}" for k, v in keywords.items())]
+    try:
+        ev.throw("TypeError", f"{name}() does not take ({', '.join(kinds)})")
+    except LanguageError as told:
+        raise told from error
 
 
 def write_out(ev: Evaluator, name: str, result: Any, out: Any) -> TensorValue:
