@@ -172,6 +172,20 @@ def test_errors_are_the_references(program: Programs, body: str, value: int, err
     assert program(body, "x:float32[4]", "n:int").raises(vector(4), value) is error
 
 
+def test_the_first_error_is_the_one_that_is_raised(program: Programs) -> None:
+    compared = program("""
+for i in range(n):
+    x = x + 1
+if n > 5:
+    raise KeyError("first")
+for i in range(n):
+    n = n // (i - 2)
+return x * n
+""", "x:float32[4]", "n:int")
+    assert compared.raises(vector(4), 7) is KeyError
+    assert compared.raises(vector(4), 4) is ZeroDivisionError
+
+
 def test_parts_and_writes_at_indices_of_the_run(program: Programs) -> None:
     compared = program("""
 big = x.repeat(10)

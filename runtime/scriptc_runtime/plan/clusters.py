@@ -45,15 +45,16 @@ RoutineLowering: TypeAlias = Callable[
     [Cluster, Mapping[Value, Type], Mapping[Value, object], Callable[[], Callable[..., list[object]]]], "Kernel | None"]
 
 
-def gather(ops: Sequence[BoundOp | Cluster], results: Sequence[Value], supports: Supports, worth: Worth) -> list[BoundOp | Cluster]:
+def gather(ops: Sequence[BoundOp | Cluster], results: Sequence[Value], supports: Supports, worth: Worth, *,
+           strictly: bool = False) -> list[BoundOp | Cluster]:
     """`ops` in an executable order, the supported ones in clusters where these are `worth` it.
 
     Ops get levels: an edge between a supported and another op goes up one level, so all ops of one kind on one level that
-    hang together form a convex set. Effects keep their order.
+    hang together form a convex set. Effects keep their order; `strictly`: nothing moves over one, for it might raise first.
     """
     level: dict[Value, tuple[int, bool]] = {}
     placed: list[tuple[int, bool, int, BoundOp | Cluster]] = []
-    effects = 0
+    effects = highest = 0
     for index, bound in enumerate(ops):
         kind = isinstance(bound, BoundOp) and supports(bound)
         own = 0
@@ -62,7 +63,11 @@ def gather(ops: Sequence[BoundOp | Cluster], results: Sequence[Value], supports:
                 depth, other = level[value]
                 own = max(own, depth + (kind != other))
         own += own % 2 != kind   # supported ops stand on odd levels, the others on even ones
-        if not kind and isinstance(bound, BoundOp) and REGISTRY[bound.name].effects:
+        has_effect = not kind and isinstance(bound, BoundOp) and REGISTRY[bound.name].effects
+        if strictly:
+            own = max(own, effects + kind, highest + highest % 2 if has_effect else 0)
+            highest = max(highest, own)
+        if has_effect:
             own = effects = max(own, effects)
         for value in bound.results:
             level[value] = own, kind

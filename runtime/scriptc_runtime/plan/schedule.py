@@ -88,7 +88,7 @@ def _routines(ops: Sequence[BoundOp], binding: Binding, target: str, native: dic
         return kernel is not None
 
     found: list[BoundOp | Cluster] = []
-    for item in gather(ops, binding.results, supports(), worth):
+    for item in gather(ops, binding.results, supports(), worth, strictly=True):
         if isinstance(item, BoundOp) or made(item):
             found.append(item)
             continue
