@@ -110,8 +110,10 @@ def all_errors(first: CompileError, walk: Callable[[Recovery], Compiled]) -> lis
     try:
         walk(recovery)
     except CompileError as last:
-        with suppress(Enough):
-            recovery.report(last)
+        where = last.diagnostics[0].location
+        if where is not None and where.span is not None and not where.span.source.name.startswith("<"):   # else it follows from the others
+            with suppress(Enough):
+                recovery.report(last)
     except (Enough, Poisoned):
         pass
     except Exception:       # past an error nothing is sure; what was found until here stands
