@@ -359,6 +359,8 @@ def flatten(ev: Evaluator, template: Template, value: Any) -> list[Value]:
     if isinstance(template, ChoiceForm):
         sides = ((template.first, value is template.first), (template.second, value is template.second))
         return [c if here else literal(False) for side, here in sides for c in conditions(side)]
+    if value is MISSING and isinstance(template, Parts):
+        return [ev.builder.emit_one("undefined", (), {"type": str(kind)}) for kind in leaf_types(template)]
     if isinstance(template, Parts):
         if template.constructor in ("tuple", "size", "struct"):
             parts = list(value)
