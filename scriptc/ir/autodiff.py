@@ -96,6 +96,11 @@ def is_tensor(kind: Type) -> bool:
     return isinstance(kind, TensorType) and kind.dtype.category >= FLOAT_CATEGORY
 
 
+def is_complex(kind: Type) -> bool:
+    """True for complex tensors."""
+    return isinstance(kind, TensorType) and kind.dtype.is_complex
+
+
 def flows(kind: Type) -> bool:
     """True for floating tensors, and for containers of them."""
     if isinstance(kind, ListType | OptionalType):
@@ -317,6 +322,9 @@ class Adjoint:
         wanted = [i for i, o in enumerate(op.operands) if o in self.active]
         if not wanted:
             return
+        if any(is_complex(v.type) for v in (*op.operands, *op.results)):
+            # Rules are written for real numbers: PyTorch's convention conjugates what they multiply by.
+            raise no_gradient(op.location, op.name, "gradients through complex tensors are not supported")
         if definition.vjp is None:
             raise no_gradient(op.location, op.name, definition.no_gradient or "none is declared")
         gradients = tuple(self.gradients[r] if r in self.gradients else self.zeros(r) if flows(r.type) else None

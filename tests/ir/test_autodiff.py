@@ -13,7 +13,7 @@ from scriptc.ir.builder import Builder
 from scriptc.ir.graph import Function, Leaf, Value, walk
 from scriptc.ir.printer import print_function
 from scriptc.ir.reader import parse_function
-from scriptc.ir.types import TensorType, float32, float64
+from scriptc.ir.types import TensorType, complex64, float32, float64
 from scriptc.ir.verify import verify_function
 from scriptc.location import Location, Source, Span
 
@@ -311,6 +311,16 @@ def test_an_op_without_gradient_is_refused_at_its_place() -> None:
         y = builder.emit_one("products_of_others", [x], {"dim": 0})
     function = Function("f", (), (x,), {}, builder.take(), (y,), Leaf(0))
     with pytest.raises(CompileError, match=r"model.py:1:5: error E0501: products_of_others has no gradient"):
+        differentiate(function, wrt_inputs={0})
+
+
+def test_a_gradient_through_complex_numbers_is_refused() -> None:
+    x = Value(TensorType(float32, (4,)), "x")
+    builder = Builder()
+    z = builder.emit_one("cast", [x], {"dtype": complex64})
+    y = builder.emit_one("cast", [builder.emit_one("mul", [z, z])], {"dtype": float32})
+    function = Function("f", (), (x,), {}, builder.take(), (y,), Leaf(0))
+    with pytest.raises(CompileError, match=r"E0501: cast has no gradient: .*complex"):
         differentiate(function, wrt_inputs={0})
 
 

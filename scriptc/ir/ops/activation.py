@@ -10,7 +10,7 @@ from scriptc.ir.registry import Elementwise, elementwise
 E = Elementwise
 
 
-@elementwise
+@elementwise(accepts="real")
 def relu(x: E) -> Any:
     """max(x, 0); nan stays, the gradient at 0 is 0."""
     return maximum(x, 0)

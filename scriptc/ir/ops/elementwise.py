@@ -16,12 +16,12 @@ def neg(x: E) -> E:
     """-x"""
 
 
-@elementwise(primitive=True)
+@elementwise(primitive=True, accepts="real")
 def abs_(x: E) -> E:
     """|x|; the most negative integer stays as it is, as in torch."""
 
 
-@elementwise(primitive=True)
+@elementwise(primitive=True, accepts="real")
 def sign(x: E) -> E:
     """-1, 0 or 1; 0 for nan, as in torch."""
 
@@ -133,22 +133,22 @@ def erfinv(x: E) -> E:
     """The inverse of erf; infinite at -1 and 1, nan outside."""
 
 
-@elementwise(primitive=True)
+@elementwise(primitive=True, accepts="real")
 def floor(x: E) -> E:
     """Largest integer not above x; integers stay."""
 
 
-@elementwise(primitive=True)
+@elementwise(primitive=True, accepts="real")
 def ceil(x: E) -> E:
     """Smallest integer not below x; integers stay."""
 
 
-@elementwise(primitive=True)
+@elementwise(primitive=True, accepts="real")
 def round_(x: E, *, decimals: int = 0) -> E:
     """Nearest value with `decimals` decimals, halves to even (torch.round)."""
 
 
-@elementwise(primitive=True)
+@elementwise(primitive=True, accepts="real")
 def trunc(x: E) -> E:
     """x without its fraction."""
 
@@ -247,22 +247,22 @@ def atan2(a: E, b: E) -> E:
     """The angle of the point (b, a)."""
 
 
-@elementwise(primitive=True)
+@elementwise(primitive=True, accepts="real")
 def maximum(a: E, b: E) -> E:
     """The larger; nan if either is nan."""
 
 
-@elementwise(primitive=True)
+@elementwise(primitive=True, accepts="real")
 def minimum(a: E, b: E) -> E:
     """The smaller; nan if either is nan."""
 
 
-@elementwise(primitive=True)
+@elementwise(primitive=True, accepts="real")
 def fmax(a: E, b: E) -> E:
     """The larger; a nan loses."""
 
 
-@elementwise(primitive=True)
+@elementwise(primitive=True, accepts="real")
 def fmin(a: E, b: E) -> E:
     """The smaller; a nan loses."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from scriptc.ir.ops.elementwise import exp, rsqrt
+from scriptc.ir.ops.reduction import real
 from scriptc.ir.registry import OpError, Tensor, axis, floating, op, positive, same_dtype, same_size, shape_text
 from scriptc.ir.types import TensorType
 
@@ -11,6 +12,7 @@ from scriptc.ir.types import TensorType
 @op
 def softmax(x: Tensor, *, dim: int) -> Tensor:
     """exp(x - max) / sum along `dim`; a row of -inf gives nan, as in torch."""
+    real(x, "softmax")
     floating(x, "x")
     axis(dim, x)
     return x
@@ -19,6 +21,7 @@ def softmax(x: Tensor, *, dim: int) -> Tensor:
 @op
 def log_softmax(x: Tensor, *, dim: int) -> Tensor:
     """x - max - log(sum(exp(x - max))) along `dim`."""
+    real(x, "log_softmax")
     floating(x, "x")
     axis(dim, x)
     return x

@@ -49,6 +49,12 @@ def restored(g: Any, x: Any, dims: tuple[int, ...] | None, keepdim: bool) -> Any
     return g
 
 
+def real(x: TensorType, name: str) -> None:
+    """OpError E0408 for a complex tensor: complex numbers have no order, and what this op computes of them is not a number of their dtype."""
+    if x.dtype.is_complex:
+        raise OpError("E0408", op=name, expected="real", found=x.dtype)
+
+
 @op
 def sum_(x: Tensor, *, dims: tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
     """The sum over `dims` (None: all). Bools and integers accumulate and give int64; half types accumulate in float32."""
@@ -73,12 +79,14 @@ def mean(x: Tensor, *, dims: tuple[int, ...] | None = None, keepdim: bool = Fals
 @op
 def amax(x: Tensor, *, dims: tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
     """The largest element over `dims` (None: all); nan wins. RuntimeError for no elements."""
+    real(x, "amax")
     return x.with_shape(reduced(x, dims, keepdim))
 
 
 @op
 def amin(x: Tensor, *, dims: tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
     """The smallest element over `dims` (None: all); nan wins. RuntimeError for no elements."""
+    real(x, "amin")
     return x.with_shape(reduced(x, dims, keepdim))
 
 
@@ -97,18 +105,21 @@ def all_(x: Tensor, *, dims: tuple[int, ...] | None = None, keepdim: bool = Fals
 @op
 def argmax(x: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """int64 position of the largest element along `dim` (None: in the flattened tensor); the first of equals; nan wins."""
+    real(x, "argmax")
     return TensorType(int64, reduced(x, None if dim is None else (dim,), keepdim))
 
 
 @op
 def argmin(x: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """int64 position of the smallest element along `dim` (None: in the flattened tensor)."""
+    real(x, "argmin")
     return TensorType(int64, reduced(x, None if dim is None else (dim,), keepdim))
 
 
 @op
 def max_with_index(x: Tensor, *, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """(values, int64 indices) of the largest elements along `dim` (torch.max with a dimension)."""
+    real(x, "max_with_index")
     shape = reduced(x, (axis(dim, x),), keepdim) if x.rank else x.shape
     return x.with_shape(shape), TensorType(int64, shape)
 
@@ -116,6 +127,7 @@ def max_with_index(x: Tensor, *, dim: int, keepdim: bool = False) -> tuple[Tenso
 @op
 def min_with_index(x: Tensor, *, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """(values, int64 indices) of the smallest elements along `dim`."""
+    real(x, "min_with_index")
     shape = reduced(x, (axis(dim, x),), keepdim) if x.rank else x.shape
     return x.with_shape(shape), TensorType(int64, shape)
 
@@ -123,6 +135,7 @@ def min_with_index(x: Tensor, *, dim: int, keepdim: bool = False) -> tuple[Tenso
 @op
 def var(x: Tensor, *, dims: tuple[int, ...] | None = None, correction: float = 1.0, keepdim: bool = False) -> Tensor:
     """The variance over `dims` (None: all) with divisor n - correction; nan where that is not positive."""
+    real(x, "var")
     floating(x, "x")
     return x.with_shape(reduced(x, dims, keepdim))
 
@@ -130,6 +143,7 @@ def var(x: Tensor, *, dims: tuple[int, ...] | None = None, correction: float = 1
 @op
 def logsumexp(x: Tensor, *, dims: tuple[int, ...], keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))) over `dims`, shifted by the maximum."""
+    real(x, "logsumexp")
     floating(x, "x")
     return x.with_shape(reduced(x, dims, keepdim))
 
@@ -137,6 +151,7 @@ def logsumexp(x: Tensor, *, dims: tuple[int, ...], keepdim: bool = False) -> Ten
 @op
 def norm(x: Tensor, *, p: float = 2.0, dims: tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
     """The p-norm over `dims` (None: all) of a floating tensor; p may be inf, -inf or 0 (torch.linalg.vector_norm)."""
+    real(x, "norm")
     floating(x, "x")
     return x.with_shape(reduced(x, dims, keepdim))
 

@@ -89,6 +89,8 @@ def known(shape: list[Any]) -> bool:
 def drawn(ev: Evaluator, shape: list[Any], dtype: DType, op: str, draw: Callable[[TorchGenerator, int], np.ndarray],
           **attributes: Any) -> TensorValue:
     """Numbers of a shape: now from torch's stream, or by an op."""
+    if dtype.is_complex:
+        ev.error("E0408", op=op, expected="real", found=dtype)
     if ev.recording or not known(shape):
         return with_state(ev, op, list(shape), 0, dtype=dtype, **attributes)
     count = math.prod(shape)

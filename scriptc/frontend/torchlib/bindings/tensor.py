@@ -32,6 +32,13 @@ def size(ev: Evaluator, input: Any, dim: Any = None) -> Any:
     return ev.size(known[position], input, position)
 
 
+def only_real(ev: Evaluator, input: TensorValue, op: str) -> TensorValue:
+    """The tensor itself, for an operation that changes nothing but complex numbers; those are refused."""
+    if storage.dtype(input).is_complex:
+        ev.error("E0408", op=op, expected="real", found=storage.dtype(input))
+    return input
+
+
 @tensor_property("ndim")
 def ndim(ev: Evaluator, input: TensorValue) -> Any:
     known = storage.shape_of(ev, input)
@@ -60,13 +67,14 @@ tensor_property("is_cpu")(lambda ev, input: True)
 tensor_property("is_leaf")(lambda ev, input: storage.is_leaf(input))
 tensor_property("grad", "grad_fn", "names")(lambda ev, input: None)
 tensor_property("T")(lambda ev, input: permute(ev, input, *range(rank_of(ev, input) - 1, -1, -1)))
-tensor_property("mT", "mH")(lambda ev, input: transpose(ev, input, -1, -2))
-tensor_property("H")(lambda ev, input: t(ev, input))
+tensor_property("mT")(lambda ev, input: transpose(ev, input, -1, -2))
+tensor_property("mH")(lambda ev, input: transpose(ev, only_real(ev, input, "mH"), -1, -2))
+tensor_property("H")(lambda ev, input: t(ev, only_real(ev, input, "H")))
 tensor_property("itemsize")(lambda ev, input: storage.dtype(input).itemsize)
 tensor_property("nbytes")(lambda ev, input: binary(ev, "Mult", numel(ev, input), storage.dtype(input).itemsize))
 tensor_property("name")(lambda ev, input: None)
 tensor_property("output_nr")(lambda ev, input: 0)
-tensor_property("real")(lambda ev, input: input)
+tensor_property("real")(lambda ev, input: only_real(ev, input, "real"))
 tensor_property("layout")(lambda ev, input: TypeForm("strided"))
 
 

@@ -5,7 +5,13 @@ import torch
 
 
 def _floating(input):
-    return input if input.is_floating_point() else input.to(torch.get_default_dtype())
+    return input if input.is_floating_point() or input.is_complex() else input.to(torch.get_default_dtype())
+
+
+def _real(input, name):
+    if input.is_complex():
+        raise NotImplementedError(f"{name} of a complex tensor is not supported")
+    return input
 
 
 def deg2rad(input):
@@ -43,7 +49,7 @@ def positive(input):
 
 
 def conj(input):
-    return input
+    return _real(input, "conj")
 
 
 def resolve_conj(input):
@@ -55,15 +61,15 @@ def resolve_neg(input):
 
 
 def conj_physical(input):
-    return input
+    return _real(input, "conj_physical")
 
 
 def real(input):
-    return input
+    return _real(input, "real")
 
 
 def isreal(input):
-    return torch.ones_like(input, dtype=torch.bool)
+    return torch.ones_like(_real(input, "isreal"), dtype=torch.bool)
 
 
 def isposinf(input):
@@ -75,7 +81,7 @@ def isneginf(input):
 
 
 def angle(input):
-    input = _floating(input)
+    input = _floating(_real(input, "angle"))
     turned = torch.where(input < 0, math.pi, 0.0).to(input.dtype)
     return torch.where(input.isnan(), input, turned)
 
