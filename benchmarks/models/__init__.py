@@ -1,0 +1,1 @@
+"""The workloads' models: plain PyTorch, imported by the peers and read by scriptc."""
