@@ -16,3 +16,14 @@ def site() -> Path:
             pytest.fail("SCRIPTC_TEST_SITE names no folder: run scripts/model-packages")
         pytest.skip("SCRIPTC_TEST_SITE is not set: run scripts/model-packages FOLDER")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def hub(site: Path) -> Path:
+    """The folder of transformers and of what it imports."""
+    folder = site.with_name(f"{site.name}-hub")
+    if not folder.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail(f"{folder} is missing: run scripts/model-packages")
+        pytest.skip(f"{folder} is missing: run scripts/model-packages FOLDER")
+    return folder

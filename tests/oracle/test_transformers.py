@@ -40,7 +40,7 @@ def folder_of(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def eager(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def eager(hub: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for each net with its source, its inputs, and what torch makes of them."""
     pytest.importorskip("torch")
     root = tmp_path_factory.mktemp("transformers")
@@ -53,7 +53,7 @@ def eager(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         if name in TRAINED:
             (folder / "trained").touch()
     script = Path(__file__).with_name("eager_nets.py")
-    done = subprocess.run([sys.executable, str(script), str(site), str(root)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, str(script), str(hub), str(root)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return root
 
@@ -69,9 +69,9 @@ def deviation(found: Any, wanted: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_outputs_and_gradients_equal_torchs(name: str, eager: Path, site: Path) -> None:
+def test_outputs_and_gradients_equal_torchs(name: str, eager: Path, hub: Path) -> None:
     net, folder = NETS[name], eager / folder_of(name)
-    compiled = compile_program(folder / "net.py", entry="Net()", inputs=[f"{n}:{spec}" for n, spec in net.inputs.items()], search=[site],
+    compiled = compile_program(folder / "net.py", entry="Net()", inputs=[f"{n}:{spec}" for n, spec in net.inputs.items()], search=[hub],
                                weights=folder / "weights.pt")
     model = scriptc.Module(compiled.program, compiled.tensors)
     model.eval()

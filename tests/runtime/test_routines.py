@@ -313,6 +313,7 @@ from scriptc_runtime.plan import control
 from scriptc.compiler import compile_program
 from scriptc_runtime.module import Module
 
+signal.signal(signal.SIGINT, signal.default_int_handler)   # a shell's background jobs are started to ignore it
 control.STEP_BUDGET = 2**62
 compiled = compile_program(sys.argv[1], entry="Net()", inputs=["x:float32[4]"])
 module = Module(compiled.program, compiled.tensors, wait=True)
