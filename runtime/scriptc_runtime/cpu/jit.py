@@ -107,13 +107,7 @@ def _address(source: str, pointers: tuple[str, ...]) -> int:
 
     key = objects.cache_key(source, _intrinsics() if pointers == ROUTINE else ",".join(pointers))
     with _compile_lock:
-        cached = objects.read_cached(key)
-        if cached is None:
-            name, code = _compile(source, pointers)
-            objects.write_cached(key, name, code)
-        else:
-            name, code = cached
-        return objects.load_object(code, name)
+        return objects.address(key, lambda: _compile(source, pointers))
 
 
 @functools.cache
@@ -125,11 +119,12 @@ def _intrinsics() -> str:
 
 def _compile(source: str, pointers: tuple[str, ...]) -> tuple[str, bytes]:
     """Audit, compile with numba, and emit (function name, object code)."""
-    import llvmlite.binding as llvm
     import numba
     from numba import types
 
+    from scriptc_runtime.cpu.emission import object_code
     from scriptc_runtime.cpu.mathematics import namespace
+    from scriptc_runtime.cpu.native.writer import ELSEWHERE
     from scriptc_runtime.cpu.objects import target_machine
 
     names: dict[str, Any] = namespace()
@@ -142,7 +137,10 @@ def _compile(source: str, pointers: tuple[str, ...]) -> tuple[str, bytes]:
     element = {"float32": types.float32, "float64": types.float64, "bool": types.uint8}
     tables = [types.CPointer(types.int64), types.CPointer(types.float64)]
     arguments = tables if routine else [types.CPointer(element.get(p) or getattr(types, p)) for p in pointers] + tables
-    compile_: Any = numba.cfunc  # its stub knows neither the options nor what it returns
-    compiled = compile_((types.int64 if routine else types.void)(*arguments), nopython=True, error_model="numpy", boundscheck=False)(names["kernel"])
-    module = llvm.parse_assembly(compiled._library.get_llvm_str())
-    return compiled._wrapper_name, target_machine().emit_object(module)
+    compile_: Any = numba.njit  # its stub knows neither the options nor what it returns
+    compiled = compile_((types.int64 if routine else types.void)(*arguments), error_model="numpy", boundscheck=False,
+                        no_cpython_wrapper=True, no_cfunc_wrapper=True)(names["kernel"])
+    return ENTRY, object_code(compiled, target_machine(), ENTRY, ["ptr"] * len(arguments), otherwise=ELSEWHERE if routine else None)
+
+
+ENTRY = "scriptc_kernel"

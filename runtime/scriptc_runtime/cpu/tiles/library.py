@@ -60,8 +60,7 @@ def entry() -> Entry:
     global _found
     with _compiling:
         if _found is None:
-            name, code = _object()
-            _found = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 5)(objects.load_object(code, name))
+            _found = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 5)(objects.address(_key(), compiled))
     return _found
 
 
@@ -73,15 +72,6 @@ def _key() -> str:
     return objects.cache_key(hashlib.sha256(text.encode()).hexdigest(), "tiles")
 
 
-def _object() -> tuple[str, bytes]:
-    key = _key()
-    found = objects.read_cached(key)
-    if found is None:
-        found = compiled()
-        objects.write_cached(key, *found)
-    return found
-
-
 def compiled() -> tuple[str, bytes]:
     """(name of the entry, object code), by numba."""
     import llvmlite.binding as llvm
@@ -89,9 +79,10 @@ def compiled() -> tuple[str, bytes]:
     from llvmlite import ir
     from numba import types
 
+    from scriptc_runtime.cpu.emission import object_code
     from scriptc_runtime.cpu.tiles.kernels import barrier, kernels, tiles, words
 
-    machine = objects.target_machine()
+    machine = objects.target_machine()      # LLVM's parts that numba leaves asleep, and the tiles need
     written = ir.Module("tiles")
     for tile in tiles():
         tile.emit(written)
@@ -103,6 +94,7 @@ def compiled() -> tuple[str, bytes]:
     for index, name in enumerate(NAMES):
         lines += [f"    if which == {index}:", f"        {name}(table, thread, threads)"]
     exec("\n".join(lines), scope)
+    compile_at_once: Any = numba.njit      # its stub knows not all options
     compile_: Any = numba.njit(error_model="numpy")
     run, word, meet = compile_(scope["run"]), words()[0], barrier()
 
@@ -112,44 +104,8 @@ def compiled() -> tuple[str, bytes]:
             if threads > 1:
                 meet(meeting, threads)
 
-    made_entry = numba.njit(types.void(*[types.int64] * 5), error_model="numpy")(entry)
-    result: Any = next(iter(made_entry.overloads.values()))
-    module = llvm.parse_assembly(result.library.get_llvm_str())
-    for text in (str(written), WRAPPER.format(name=result.fndesc.llvm_func_name)):
-        other = llvm.parse_assembly(text)
-        other.triple, other.data_layout = module.triple, module.data_layout
-        module.link_in(other)
-    keep_only(module, ENTRY)
-    return ENTRY, machine.emit_object(module)
+    made_entry = compile_at_once(types.void(*[types.int64] * 5), error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(entry)
+    return ENTRY, object_code(made_entry, machine, ENTRY, ["i64"] * 5, linked=[str(written)])
 
 
-# numba's own wrapper reports exceptions to Python, with symbols that only numba has; ours has nothing to report.
-WRAPPER = """
-declare i32 @"{name}"(ptr, ptr, i64, i64, i64, i64, i64)
-define void @scriptc_tiles(i64 %commands, i64 %count, i64 %thread, i64 %threads, i64 %meeting) {{
-  %result = alloca ptr
-  %error = alloca ptr
-  store ptr null, ptr %error
-  %status = call i32 @"{name}"(ptr %result, ptr %error, i64 %commands, i64 %count, i64 %thread, i64 %threads, i64 %meeting)
-  ret void
-}}
-"""
 ENTRY = "scriptc_tiles"
-
-
-def keep_only(module: Any, name: str) -> None:
-    """Drop everything that function `name` does not reach. RuntimeError if the rest needs a symbol from elsewhere."""
-    import llvmlite.binding as llvm
-
-    for function in module.functions:
-        if not function.is_declaration and function.name != name:
-            function.linkage = "internal"
-    for variable in module.global_variables:
-        if not variable.is_declaration:
-            variable.linkage = "internal"
-    passes = llvm.create_new_module_pass_manager()
-    passes.add_global_dead_code_eliminate_pass()
-    passes.run(module, llvm.create_pass_builder(objects.target_machine(), llvm.create_pipeline_tuning_options()))
-    missing = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
-    if missing:
-        raise RuntimeError(f"the tile library refers to {', '.join(missing)}")
