@@ -1,12 +1,13 @@
 """Small programs built by hand, and compiled loops kept out of the user's cache."""
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scriptc_runtime.cpu.jit import Code
 
 import scriptc.interp.ops
 import scriptc.ir.ops  # noqa: F401
@@ -20,6 +21,22 @@ from scriptc.ir.types import TensorType, Type, dtype_of
 def compiled_loops_apart(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     folder: Path = tmp_path_factory.getbasetemp() / "loops"
     monkeypatch.setenv("SCRIPTC_CACHE_DIR", str(folder))
+
+
+@pytest.fixture(autouse=True)
+def every_loop_compiles(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A loop that the compiler refuses is answered for by numpy, so nobody would notice it in the results."""
+    refused: list[str] = []
+    compile_ = Code.compile
+
+    def compile(code: Code) -> None:
+        compile_(code)
+        if code.function is None:
+            refused.append(code.source)
+
+    monkeypatch.setattr(Code, "compile", compile)
+    yield
+    assert not refused, refused[0]
 
 
 Body = Callable[..., Any]

@@ -21,7 +21,7 @@ from scriptc.errors import InternalError
 from scriptc.interp.registry import REFERENCES
 from scriptc.ir.graph import Function
 from scriptc.ir.ops.activation import gelu
-from scriptc.ir.ops.elementwise import add, cast, clamp, exp, masked_fill, maximum, mul, sub, tanh, where
+from scriptc.ir.ops.elementwise import add, cast, clamp, eq, exp, logical_not, logical_or, masked_fill, maximum, mul, sub, tanh, where
 from scriptc.ir.registry import REGISTRY, OpDef
 from scriptc.ir.types import DTYPES, FLOAT, INT, DType, TensorType, bool_, float32, float64, int32, int64
 
@@ -106,6 +106,20 @@ def test_broadcasting(function_of: Make, compiled: None, shape: tuple[int, ...],
     assert np.allclose(result, np.exp(np.tanh(arrays[0]) - arrays[-1]) + arrays[1] * 2, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [bool_, DTYPES["int8"], DTYPES["int16"], int64, DTYPES["uint8"]])
+def test_conversions_keep_their_names_in_deep_loops(function_of: Make, compiled: None, dtype: DType) -> None:
+    shapes = [(3, 1, 2, 1), (1, 4, 1, 5), (3, 1, 1, 5)]
+    arrays = [np.random.default_rng(i).integers(0, 2, s).astype(dtype.numpy) for i, s in enumerate(shapes)]
+
+    def body(a: Any, b: Any, c: Any) -> Any:
+        return logical_or(eq(a, b), logical_not(c)), cast(maximum(cast(a, dtype=int32), cast(c, dtype=int32)), dtype=dtype)
+    got = Runner(function_of(body, {f"x{i}": TensorType(dtype, s) for i, s in enumerate(shapes)})).run(arrays)
+    a, b, c = arrays
+    assert np.array_equal(got[0], (a == b) | ~(c != 0))
+    assert got[1].dtype == a.dtype
+    assert np.array_equal(got[1], np.maximum(a, c))
+
+
 def test_layout_merges_loops() -> None:
     assert layout((2, 3, 4), [(2, 3, 4), (2, 3, 4)]).sizes == (24,)
     assert layout((2, 3, 4, 5), [(2, 3, 4, 5), (3, 1, 1)]).sizes == (2, 3, 20)
@@ -147,6 +161,7 @@ def test_constants_do_not_multiply_loops(function_of: Make, compiled: None) -> N
     "def kernel(v0=1):\n    v0[0] = 1\n", "def kernel(v0):\n    v0[0] = 'text'\n", "def kernel(v0):\n    v0[0] = [1 for i0 in range(3)]\n",
     "def kernel(v0):\n    v0[0] = 1.5\n", "@exec\ndef kernel(v0):\n    v0[0] = 1\n", "def other(v0):\n    v0[0] = 1\n",
     "def kernel(v0):\n    v0[0] = 1\nexp(1)\n", "def kernel(__builtins__):\n    range(1)\n",
+    "def kernel(v0):\n    b1 = 0\n    v0[0] = b1(1)\n", "def kernel(v0):\n    for i8 in range(3):\n        v0[i8] = 1\n",
 ])
 def test_audit_refuses(source: str) -> None:
     with pytest.raises(InternalError):

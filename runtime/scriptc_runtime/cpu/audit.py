@@ -17,6 +17,7 @@ _CONTROL = (ast.While, ast.If, ast.Return, ast.Expr)   # besides, in routines
 _NAMES = frozenset(
     "kernel range inf f4 f8 i1 i2 i4 i8 u1 b1 fabs exp expm1 log log2 log10 log1p sqrt sin cos tan asin acos atan sinh cosh tanh "
     "asinh acosh atanh erf erfc floor ceil trunc atan2 hypot copysign exp4 log4 tanh4 erf4 n c".split())
+_ARGUMENTS = frozenset("nc")
 _MACHINE = frozenset("f4at f8at i1at i2at i4at i8at u1at poll dots sums addo subo mulo".split())
 _NUMBERED = re.compile(r"[vokxtisbzdpu]\d{1,6}")
 
@@ -33,6 +34,8 @@ def audit(source: str, routine: bool = False) -> ast.Module:
             name = node.id if isinstance(node, ast.Name) else node.arg
             if name not in _NAMES and not (routine and name in _MACHINE) and not _NUMBERED.fullmatch(name):
                 raise _refused(f"name {name!r}")
+            if name in _NAMES and name not in _ARGUMENTS and not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)):
+                raise _refused(f"a variable called {name!r}, which hides a function")
         if isinstance(node, ast.Constant) and type(node.value) is not int:
             raise _refused(f"constant {node.value!r}")
         if isinstance(node, ast.FunctionDef) and (

@@ -2,6 +2,8 @@
 
 Names come from counters, constants from the tables `n` (sizes, strides, ints) and `c` (floats), so the text depends on
 the structure of a group only: groups of equal structure share one compilation, and nothing of a model's text is in it.
+Letters of counted names: v and o arrays, z and s sizes and strides, d places along a dimension, p where a row begins, x elements,
+k constants, t results. None of them makes the name of a conversion (`b1`, `i8`), which it would hide.
 """
 from __future__ import annotations
 
@@ -290,7 +292,7 @@ def print_group(group: Group) -> Printed:
         for dim, stride in enumerate(strides[:-1]):
             if stride:
                 printer.integers.append(stride)
-                terms.append(f"i{dim} * s{len(printer.integers) - 1}")
+                terms.append(f"d{dim} * s{len(printer.integers) - 1}")
         bases.append(" + ".join(terms))
     used = range(rank, len(printer.integers))
     sizes_text = [f"z{d} = n[{d}]" for d in range(rank)] + [f"s{i} = n[{i}]" for i in used]
@@ -299,9 +301,9 @@ def print_group(group: Group) -> Printed:
     inner: list[str] = []
     for position, index in enumerate(tensors):
         value, dtype = group.inputs[index], kinds[group.inputs[index]].dtype.name
-        text = f"v{position}[" + (f"b{position} + i{rank - 1}" if plan.strides[position][-1] else f"b{position}") + "]"
+        text = f"v{position}[" + (f"p{position} + d{rank - 1}" if plan.strides[position][-1] else f"p{position}") + "]"
         text = f"({text} != 0)" if dtype == "bool" else text
-        outer.append(f"b{position} = {bases[position] or '0'}")
+        outer.append(f"p{position} = {bases[position] or '0'}")
         (inner if plan.strides[position][-1] else outer).append(f"x{position} = {text}")
         names[value] = Element(f"x{position}", dtype, printer)
     scalars: list[tuple[int, str, int]] = []
@@ -323,21 +325,21 @@ def print_group(group: Group) -> Printed:
     for number, value in enumerate(group.outputs):
         element = names[value]
         text = f"u1(1 if {element.name} else 0)" if results[value] == "bool" else element.name
-        stores.append(f"o{number}[b{len(tensors)} + i{rank - 1}] = {text}")
+        stores.append(f"o{number}[p{len(tensors)} + d{rank - 1}] = {text}")
     steps = [math.prod(plan.sizes[d + 1:]) for d in range(rank - 1)]
     place = []
     for dim, step in enumerate(steps):
         printer.integers.append(step)
         sizes_text.append(f"s{len(printer.integers) - 1} = n[{len(printer.integers) - 1}]")
-        place.append(f"i{dim} * s{len(printer.integers) - 1}")
-    outer.append(f"b{len(tensors)} = {' + '.join(place) or '0'}")
+        place.append(f"d{dim} * s{len(printer.integers) - 1}")
+    outer.append(f"p{len(tensors)} = {' + '.join(place) or '0'}")
     arguments = [*(f"v{p}" for p in range(len(tensors))), *(f"o{p}" for p in range(len(group.outputs))), "n", "c"]
     lines = [f"def kernel({', '.join(arguments)}):"]
     lines += [f"    {line}" for line in (*sizes_text, *printer.head)]
     for dim in range(rank - 1):
-        lines.append(f"{'    ' * (dim + 1)}for i{dim} in range(z{dim}):")
+        lines.append(f"{'    ' * (dim + 1)}for d{dim} in range(z{dim}):")
     lines += [f"{'    ' * rank}{line}" for line in outer]
-    lines.append(f"{'    ' * rank}for i{rank - 1} in range(z{rank - 1}):")
+    lines.append(f"{'    ' * rank}for d{rank - 1} in range(z{rank - 1}):")
     lines += [f"{'    ' * (rank + 1)}{line}" for line in (*inner, *printer.lines, *stores)]
     pointers = (*(kinds[group.inputs[i]].dtype.name for i in tensors), *(results[v] for v in group.outputs))
     return Printed("\n".join(lines) + "\n", pointers, tuple(tensors), printer.integers, printer.floats, scalars,

@@ -23,36 +23,36 @@ _LOOP = """def kernel(n, c):
     p5 = f4at(n[5])
     p6 = f4at(n[6])
     k0 = f4(1)
-    for i0 in range(z0):
-        t0 = z0 - 1 - i0 if n[10] != 0 else i0
-        for i1 in range(z1):
-            dots(n[6], n[3] + 4 * z2 * i1, n[1], n[2], {gates} * z2, z2, z2)
-            b0 = (t0 * z1 + i1) * {gates} * z2
-            s0 = i1 * z2
-            o0 = (t0 * z1 + i1) * z2
-            for i2 in range(z2):
+    for d0 in range(z0):
+        t0 = z0 - 1 - d0 if n[10] != 0 else d0
+        for d1 in range(z1):
+            dots(n[6], n[3] + 4 * z2 * d1, n[1], n[2], {gates} * z2, z2, z2)
+            b0 = (t0 * z1 + d1) * {gates} * z2
+            s0 = d1 * z2
+            o0 = (t0 * z1 + d1) * z2
+            for d2 in range(z2):
 {cell}
-                p3[s0 + i2] = t1
-                p5[o0 + i2] = t1
+                p3[s0 + d2] = t1
+                p5[o0 + d2] = t1
     return 0
 """
 _LSTM = """
-x1 = k0 / (k0 + exp4(-(p6[i2] + p0[b0 + i2])))
-x2 = k0 / (k0 + exp4(-(p6[z2 + i2] + p0[b0 + z2 + i2])))
-x3 = tanh4(p6[2 * z2 + i2] + p0[b0 + 2 * z2 + i2])
-x4 = k0 / (k0 + exp4(-(p6[3 * z2 + i2] + p0[b0 + 3 * z2 + i2])))
-x5 = x2 * p4[s0 + i2] + x1 * x3
-p4[s0 + i2] = x5
+x1 = k0 / (k0 + exp4(-(p6[d2] + p0[b0 + d2])))
+x2 = k0 / (k0 + exp4(-(p6[z2 + d2] + p0[b0 + z2 + d2])))
+x3 = tanh4(p6[2 * z2 + d2] + p0[b0 + 2 * z2 + d2])
+x4 = k0 / (k0 + exp4(-(p6[3 * z2 + d2] + p0[b0 + 3 * z2 + d2])))
+x5 = x2 * p4[s0 + d2] + x1 * x3
+p4[s0 + d2] = x5
 t1 = x4 * tanh4(x5)
 """
 _GRU = """
-x1 = k0 / (k0 + exp4(-(p6[i2] + p0[b0 + i2])))
-x2 = k0 / (k0 + exp4(-(p6[z2 + i2] + p0[b0 + z2 + i2])))
-x3 = tanh4(p0[b0 + 2 * z2 + i2] + x1 * p6[2 * z2 + i2])
-t1 = (k0 - x2) * x3 + x2 * p3[s0 + i2]
+x1 = k0 / (k0 + exp4(-(p6[d2] + p0[b0 + d2])))
+x2 = k0 / (k0 + exp4(-(p6[z2 + d2] + p0[b0 + z2 + d2])))
+x3 = tanh4(p0[b0 + 2 * z2 + d2] + x1 * p6[2 * z2 + d2])
+t1 = (k0 - x2) * x3 + x2 * p3[s0 + d2]
 """
 _RNN = """
-t1 = tanh4(p6[i2] + p0[b0 + i2])
+t1 = tanh4(p6[d2] + p0[b0 + d2])
 """
 _CELLS = {"lstm": (4, _LSTM), "gru": (3, _GRU), "rnn": (1, _RNN)}
 

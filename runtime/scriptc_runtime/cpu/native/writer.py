@@ -20,6 +20,7 @@ DONE, ELSEWHERE, STOPPED, FULL, BUDGET = 0, 1, 2, 3, 16
 # The first words of its table.
 POLL, LIMIT, FUEL, SCRATCH = range(4)
 
+_RESERVED = frozenset(CONVERSIONS.values())
 _SIZES = {"float64": 8, "int64": 8, "float32": 4, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1}
 
 
@@ -45,8 +46,10 @@ class Writer(FormulaPrinter):
         self.lines.append("    " * self.depth + text)
 
     def name(self, letter: str) -> str:
+        """A new variable; never the name of a conversion (`i8`), which it would hide."""
         self._names += 1
-        return f"{letter}{self._names}"
+        name = f"{letter}{self._names}"
+        return self.name(letter) if name in _RESERVED else name
 
     def assign(self, text: str, dtype: str) -> Element:
         name = self.name("t")
