@@ -1,18 +1,24 @@
 """Linear layers by the product tile: rows of x against weights that were packed once."""
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import is_
 from typing import Any
 
 import numpy as np
 
 from scriptc_runtime import versions
 from scriptc_runtime.cpu import team
+from scriptc_runtime.cpu.driver.native import In, Out, Packed
 from scriptc_runtime.cpu.scratch import Scratch
 from scriptc_runtime.cpu.tiles import layouts, library
-from scriptc_runtime.cpu.tiles.commands import CACHE_BYTES, NO_LIMITS
+from scriptc_runtime.cpu.tiles.commands import CACHE_BYTES, NO_FUNCTION, NO_LIMITS, At, Command, Limits, Word
 from scriptc_runtime.cpu.tiles.geometry import LANES, MOST_ROWS, PANEL, VECTOR_BYTES
+from scriptc_runtime.cpu.tiles.move_commands import copy
 
 _FLOAT = 4
+BLOCKED_ROWS = 8      # from which on copying x in blocks costs less than rows that collide in the cache
 _FREE = np.array(NO_LIMITS, np.float32)
 
 
@@ -22,31 +28,36 @@ class Dense:
     def __init__(self, rows: int, depth: int, columns: int, plain: Any) -> None:
         self.rows, self.depth, self.columns = rows, depth, columns
         self._plain = plain
-        self._full_depth = -(-depth // LANES) * LANES
-        self._full_columns = -(-columns // LANES) * LANES
-        self._padded = Scratch((rows, self._full_depth), np.dtype(np.float32), fill=0.0) if self._full_depth != depth else None
-        self._wide = Scratch((rows, self._full_columns), np.dtype(np.float32)) if self._full_columns != columns else None
+        self.full_depth = -(-depth // LANES) * LANES
+        self.full_columns = -(-columns // LANES) * LANES
+        self._padded = Scratch((rows, self.full_depth), np.dtype(np.float32), fill=0.0) if self.full_depth != depth else None
+        self._wide = Scratch((rows, self.full_columns), np.dtype(np.float32)) if self.full_columns != columns else None
         places = np.arange(rows, dtype=np.int64)
-        self._a_rows = places * (self._full_depth * _FLOAT)
-        self._c_rows = places * (self._full_columns * _FLOAT)
-        self._table = np.array([1, 0, 1, 0, self._full_depth // LANES, VECTOR_BYTES, VECTOR_BYTES], np.int64)
-        self._packed: tuple[np.ndarray, np.ndarray | None, tuple[int | None, int | None], np.ndarray, np.ndarray] | None = None
+        self._a_rows = places * (self.full_depth * _FLOAT)
+        self._c_rows = places * (self.full_columns * _FLOAT)
+        self._table = np.array([1, 0, 1, 0, self.full_depth // LANES, VECTOR_BYTES, VECTOR_BYTES], np.int64)
+        self._packed: tuple[tuple[np.ndarray | None, ...], tuple[int | None, ...], tuple[np.ndarray, np.ndarray]] | None = None
 
-    def _pack(self, weight: np.ndarray, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        counts = versions.version(weight), 0 if bias is None else versions.version(bias)
+    def pack(self, weight: np.ndarray, bias: np.ndarray | None, scale: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Panels of the weight, and the bias, both times `scale` [columns]; the same arrays while none has changed."""
+        arrays = weight, bias, scale
+        counts = tuple(0 if a is None else versions.version(a) for a in arrays)
         known = self._packed
-        if known is None or known[0] is not weight or known[1] is not bias or known[2] != counts or None in counts:
-            whole = np.zeros((self._full_depth, self.columns), np.float32)
+        if known is None or not all(map(is_, known[0], arrays)) or known[1] != counts or None in counts:
+            whole = np.zeros((self.full_depth, self.columns), np.float32)
             whole[:self.depth] = weight.T
-            known = self._packed = weight, bias, counts, layouts.panels(whole), layouts.pack_bias(bias, self.columns)
-        return known[3], known[4]
+            if scale is not None:
+                whole *= scale.reshape(-1)
+                bias = None if bias is None else bias * scale.reshape(-1)
+            known = self._packed = arrays, counts, (layouts.panels(whole), layouts.pack_bias(bias, self.columns))
+        return known[2]
 
     def __call__(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, *, out: tuple[np.ndarray, ...]) -> None:
         entry = library.ready(self.rows * self.depth * self.columns)
         if entry is None or (versions.version(weight) is None and self.rows < 4 * MOST_ROWS):
             self._plain(x, weight, bias, out=out)     # packing would cost more than it gives
             return
-        panels, start = self._pack(weight, bias)
+        panels, start = self.pack(weight, bias)
         source = np.ascontiguousarray(x).reshape(self.rows, self.depth)
         target = out[0].reshape(self.rows, self.columns)
         if self._padded is None and self._wide is None:
@@ -68,10 +79,102 @@ class Dense:
 
     def _run(self, entry: library.Entry, x: np.ndarray, panels: np.ndarray, bias: np.ndarray, y: np.ndarray) -> None:
         by_panels = panels.nbytes > x.nbytes
-        chunk = self.rows if by_panels else max(MOST_ROWS, CACHE_BYTES // (self._full_depth * _FLOAT) // MOST_ROWS * MOST_ROWS)
+        chunk = self.rows if by_panels else max(MOST_ROWS, CACHE_BYTES // (self.full_depth * _FLOAT) // MOST_ROWS * MOST_ROWS)
         words = np.array([x.ctypes.data, panels.ctypes.data, y.ctypes.data, bias.ctypes.data, 0, self._a_rows.ctypes.data,
-                          self._c_rows.ctypes.data, self._table.ctypes.data, _FREE.ctypes.data, self.rows, self._full_columns // LANES,
-                          self._full_depth * PANEL * VECTOR_BYTES, chunk, 1, 0, 0, by_panels], np.int64)
+                          self._c_rows.ctypes.data, self._table.ctypes.data, _FREE.ctypes.data, self.rows, self.full_columns // LANES,
+                          self.full_depth * PANEL * VECTOR_BYTES, chunk, 1, 0, 0, by_panels, NO_FUNCTION, 0], np.int64)
         call = np.array([library.NAMES.index("product"), words.ctypes.data], np.int64)
-        work = self.rows * self._full_depth * self._full_columns
+        work = self.rows * self.full_depth * self.full_columns
         team.run(entry, call, team.get_num_threads() if work >= team.ENOUGH else 1)
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """What follows the product: which operands are the factors of the columns and what is added; limits; then one of FUNCTIONS."""
+
+    scale: int | None = None
+    residual: int | None = None
+    limits: Limits = NO_LIMITS
+    function: int = NO_FUNCTION
+    parameters: tuple[float, float] = (0.0, 0.0)
+
+
+class NativeDense:
+    """A linear layer as commands. `places`: which operands are x, the weight and the bias (None: there is none)."""
+
+    strided = True
+
+    def __init__(self, dense: Dense, places: tuple[int, int, int | None] = (0, 1, 2), epilogue: Epilogue | None = None) -> None:
+        self._dense = dense
+        self._epilogue = epilogue or Epilogue()
+        self._x = places[0]
+        self._given = [p is not None for p in (*places[1:], self._epilogue.scale)]
+        self.packs = tuple(p for p in (*places[1:], self._epilogue.scale) if p is not None)
+        self.work = dense.rows * dense.depth * dense.columns
+
+    def state(self) -> str:
+        """That of the library."""
+        return library.state()
+
+    def pack(self, operands: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+        """Panels of the weight, and the bias."""
+        rest = iter(operands)
+        weight, bias, scale = (next(rest) if given else None for given in self._given)
+        assert weight is not None
+        return self._dense.pack(weight, bias, scale)
+
+    def commands(self, operands: Sequence[Any], results: Sequence[np.ndarray], threads: int) -> list[Command] | None:
+        """The product, with copies around it where rows do not lie as it reads or writes them."""
+        dense, epilogue, x, y = self._dense, self._epilogue, operands[self._x], results[0]
+        made: list[Command | None] = []
+        rows, depth, columns = dense.rows, dense.full_depth, dense.full_columns
+        source: Word = At(In(self._x))
+        a_rows, step = row_offsets(x), VECTOR_BYTES
+        if depth != dense.depth or (rows >= BLOCKED_ROWS and _collides(a_rows)):
+            blocks = np.zeros((depth // LANES, rows + 1, LANES), np.float32)
+            whole = dense.depth // LANES
+            inside = np.lib.stride_tricks.as_strided(x, (*x.shape[:-1], whole, LANES), (*x.strides[:-1], VECTOR_BYTES, _FLOAT))
+            target = blocks[:whole, :rows].transpose(1, 0, 2).reshape(inside.shape)
+            made.append(copy(inside, target, source, target))
+            if depth != dense.depth:
+                rest = x[..., whole * LANES:]
+                target = blocks[whole, :rows, :dense.depth - whole * LANES].reshape(rest.shape)
+                made.append(copy(rest, target, At(In(self._x), whole * VECTOR_BYTES), target))
+            source, a_rows, step = blocks, np.arange(rows, dtype=np.int64) * VECTOR_BYTES, (rows + 1) * VECTOR_BYTES
+        result: Word = At(Out(0))
+        wide = y
+        if columns != dense.columns:
+            result = wide = np.empty((rows, columns), np.float32)
+        c_rows = row_offsets(wide)
+        added: Word = None
+        if epilogue.residual is not None:
+            residual, added = operands[epilogue.residual], At(In(epilogue.residual))
+            if wide is not y or not np.array_equal(row_offsets(residual), c_rows):
+                part = wide.reshape(-1, columns)[:, :dense.columns].reshape(y.shape) if wide is not y else y
+                made.append(copy(residual, part, added, result))
+                added = result
+        by_panels = columns > rows
+        chunk = rows if by_panels else max(MOST_ROWS, CACHE_BYTES // (depth * _FLOAT) // MOST_ROWS * MOST_ROWS)
+        table = np.array([1, 0, 1, 0, depth // LANES, step, VECTOR_BYTES], np.int64)
+        made.append(Command("product", [
+            source, At(Packed(0)), result, At(Packed(1)), added, a_rows, c_rows, table, np.array(epilogue.limits, np.float32), rows,
+            columns // LANES, depth * PANEL * VECTOR_BYTES, chunk, 1, 0, 0, int(by_panels), epilogue.function,
+            np.array(epilogue.parameters, np.float32)]))
+        if wide is not y:
+            part = wide[:, :dense.columns].reshape(y.shape)
+            made.append(copy(part, y, wide, At(Out(0))))
+        return None if None in made else made   # type: ignore[return-value]
+
+
+def row_offsets(array: np.ndarray) -> np.ndarray:
+    """Bytes from the first element to the beginning of each row, the last dimension."""
+    offsets = np.zeros((), np.int64)
+    for size, stride in zip(array.shape[:-1], array.strides[:-1], strict=True):
+        offsets = offsets[..., None] + np.arange(size, dtype=np.int64) * stride
+    return np.ascontiguousarray(offsets).reshape(-1)
+
+
+def _collides(offsets: np.ndarray) -> bool:
+    """True if rows that one tile reads together would drive each other out of a cache of 64 sets of 8 lines."""
+    lines = offsets[:MOST_ROWS] // VECTOR_BYTES % 64
+    return int(np.bincount(lines).max()) > 5

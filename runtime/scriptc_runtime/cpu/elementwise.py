@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,18 @@ from scriptc.interp.registry import REFERENCES
 from scriptc.ir.graph import Literal, Value
 from scriptc.ir.types import TensorType
 from scriptc_runtime.cpu.addresses import address
+from scriptc_runtime.cpu.driver.native import In, Out
 from scriptc_runtime.cpu.jit import Code, code_for
 from scriptc_runtime.cpu.printer import Printed, Unprintable, print_group, printable
+from scriptc_runtime.cpu.tiles import library
+from scriptc_runtime.cpu.tiles.commands import At, Command, Word
+from scriptc_runtime.cpu.tiles.move_commands import call
 from scriptc_runtime.plan.fusion import Group
 from scriptc_runtime.plan.lowering import lowers_groups
 from scriptc_runtime.plan.plan import Kernel
+from scriptc_runtime.plan.policy import NEVER, READY, WAITING
+
+PART_ELEMENTS = 16384     # that a thread must get for sharing to pay
 
 # Ops that are one numpy loop with the very same results; alone in a group they need no compilation.
 UFUNCS: dict[str, Callable[..., Any]] = {
@@ -28,16 +35,17 @@ UFUNCS: dict[str, Callable[..., Any]] = {
 def lower_group(group: Group) -> Kernel:
     """The kernel of a group: it fills one buffer per output."""
     name = "+".join(m.name for m in group.ops)
-    if len(group.ops) == 1 and (single := _single(group)) is not None:
-        return Kernel(name, single, writes_out=True, fresh=True)
-    fallback = _Fallback(group)
+    single = _single(group) if len(group.ops) == 1 else None
+    fallback = single or _Fallback(group)
     try:
         printed = print_group(group)
     except Unprintable:
         return Kernel(name, fallback, writes_out=True, fresh=True)
     code = code_for(printed.source, printed.pointers)
-    run = fallback if code is None else _Loop(group, printed, code, fallback)
-    return Kernel(name, run, writes_out=True, fresh=True)
+    if code is None:
+        return Kernel(name, fallback, writes_out=True, fresh=True)
+    return Kernel(name, single or _Loop(group, printed, code, fallback), writes_out=True, fresh=True,
+                  native=None if printed.scalars or not group.shape or 0 in group.shape else NativeLoop(group, printed, code))
 
 
 def _single(group: Group) -> Callable[..., None] | None:
@@ -87,7 +95,7 @@ class _Fallback:
 class _Loop:
     """A printed loop with its tables; the references answer until it is compiled."""
 
-    def __init__(self, group: Group, printed: Printed, code: Code, fallback: _Fallback) -> None:
+    def __init__(self, group: Group, printed: Printed, code: Code, fallback: Callable[..., None]) -> None:
         self._code = code
         self._fallback = fallback
         self._inputs = tuple(zip(printed.tensors, printed.shapes, strict=True))
@@ -118,3 +126,41 @@ class _Loop:
         for index, table, place in self._scalars:
             (floats if table == "c" else integers)[place] = operands[index]
         function(*map(address, arrays), *map(address, out), address(integers), address(floats))
+
+
+class NativeLoop:
+    """A printed loop as a command; large ones are shared by their outermost loop."""
+
+    strided = False
+    packs: tuple[int, ...] = ()
+
+    def __init__(self, group: Group, printed: Printed, code: Code) -> None:
+        self._printed, self._code = printed, code
+        self._elements = int(np.prod(group.shape, dtype=np.int64))
+        self.work = len(group.ops) * self._elements
+        self._kinds = tuple(np.dtype(name) for name in printed.pointers)
+
+    def state(self) -> str:
+        """That of the loop and of the library that calls it."""
+        return min(self._code.state(), library.state(), key=(NEVER, WAITING, READY).index)
+
+    def commands(self, operands: Sequence[np.ndarray], results: Sequence[np.ndarray], threads: int) -> list[Command] | None:
+        """One call, or one for each part of the outermost loop."""
+        printed = self._printed
+        turns = int(printed.integers[0] or 0)
+        parts = min(threads, turns, self._elements // PART_ELEMENTS) if threads > 1 else 1
+        floats = np.array([v or 0.0 for v in printed.floats] or [0.0], np.float64)
+        places = (*(In(i) for i in printed.tensors), *(Out(i) for i in range(len(results))))
+        made: list[list[Word]] = []
+        for part in range(max(parts, 1)):
+            first, last = turns * part // max(parts, 1), turns * (part + 1) // max(parts, 1)
+            integers = np.array([v or 0 for v in printed.integers], np.int64)
+            integers[0] = last - first
+            made.append([*(At(place, first * step * kind.itemsize) for place, step, kind in zip(places, printed.outer, self._kinds, strict=True)),
+                         integers, floats])
+        command = call(self._code.address, made)
+        return None if command is None else [command]
+
+    def pack(self, operands: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+        """Nothing."""
+        return ()

@@ -17,7 +17,7 @@ from typing import Any
 
 from scriptc_runtime.cpu.audit import audit
 from scriptc_runtime.plan.plan import debugging
-from scriptc_runtime.plan.policy import is_waiting
+from scriptc_runtime.plan.policy import NEVER, READY, WAITING, is_waiting
 
 ENOUGH = 20_000_000   # element operations (about 20 ms of numpy) after which a compilation pays
 CALL = 3_000          # element operations that a call of a numpy function costs before its first element
@@ -60,6 +60,22 @@ class Code:
             self._asked = True
             _enqueue(self)
         return None
+
+    def state(self) -> str:
+        """READY, WAITING or NEVER; compiled now where the caller would rather wait."""
+        if self.function is None and not self._failed:
+            mode = os.environ.get("SCRIPTC_JIT", "auto")
+            if mode == "never":
+                return NEVER
+            if mode != "always" and not is_waiting():
+                return WAITING
+            self.compile()
+        return READY if self.function is not None else NEVER
+
+    @property
+    def address(self) -> int:
+        """Where the machine code is, once it is there."""
+        return ctypes.cast(self.function, ctypes.c_void_p).value or 0  # type: ignore[arg-type]
 
     def compile(self) -> None:
         """Make `function`, from the cache or by numba; a loop that does not compile stays with numpy."""

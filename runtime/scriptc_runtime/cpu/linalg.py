@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from scriptc.ir.types import float32
-from scriptc_runtime.cpu.dense import Dense
+from scriptc_runtime.cpu.dense import Dense, NativeDense
 from scriptc_runtime.plan.lowering import Site, lowers
 from scriptc_runtime.plan.plan import Kernel
 
@@ -39,7 +39,8 @@ def lower_linear(site: Site) -> Kernel | None:
         rows, depth = math.prod(kind.shape[:-1]), int(kind.shape[-1])  # type: ignore[arg-type]
         columns = int(site.tensor(1).shape[0])  # type: ignore[index, arg-type]
         if depth * columns >= ENOUGH:
-            return Kernel("linear.packed", Dense(rows, depth, columns, run), writes_out=True, fresh=True)
+            dense = Dense(rows, depth, columns, run)
+            return Kernel("linear.packed", dense, writes_out=True, fresh=True, native=NativeDense(dense))
     return Kernel("linear", run, writes_out=True, fresh=True)
 
 

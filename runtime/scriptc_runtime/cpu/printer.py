@@ -46,6 +46,7 @@ class Printed:
     floats: list[float | None]                 # table c
     scalars: list[tuple[int, str, int]]        # (group input, table, index)
     shapes: tuple[tuple[int, ...], ...]        # the shape each tensor input must have when it is called
+    outer: tuple[int, ...] = ()                # elements from turn to turn of the outermost loop, per pointer
 
 
 class Element(Operators):
@@ -343,4 +344,5 @@ def print_group(group: Group) -> Printed:
     lines += [f"{'    ' * (rank + 1)}{line}" for line in (*inner, *printer.lines, *stores)]
     pointers = (*(kinds[group.inputs[i]].dtype.name for i in tensors), *(results[v] for v in group.outputs))
     return Printed("\n".join(lines) + "\n", pointers, tuple(tensors), printer.integers, printer.floats, scalars,
-                   tuple(kinds[group.inputs[i]].shape for i in tensors))
+                   tuple(kinds[group.inputs[i]].shape for i in tensors),
+                   (*(strides[0] for strides in plan.strides), *[math.prod(plan.sizes[1:])] * len(group.outputs)))

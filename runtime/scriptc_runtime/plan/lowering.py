@@ -20,9 +20,10 @@ from scriptc.ir.graph import Op
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import TensorType, Type
 from scriptc_runtime.plan.bind import BoundOp, is_static
+from scriptc_runtime.plan.chains import Continues
 from scriptc_runtime.plan.clusters import ClusterLowering, RoutineLowering, Supports, Worth
 from scriptc_runtime.plan.fusion import Accepts, Group
-from scriptc_runtime.plan.plan import Kernel
+from scriptc_runtime.plan.plan import Kernel, Linker
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ GROUP_LOWERINGS: dict[str, GroupLowering] = {}
 ACCEPTS: dict[str, Accepts] = {}  # which elementwise ops an engine can put in a group
 CLUSTERS: dict[str, tuple[Callable[[], Supports], Worth, ClusterLowering]] = {}
 ROUTINES: dict[str, tuple[Callable[[], Supports], Worth, RoutineLowering]] = {}
+CHAINS: dict[str, tuple[frozenset[str], Continues, ClusterLowering]] = {}
+LINKERS: dict[str, Linker] = {}
 _ENGINES = {"cpu": "scriptc_runtime.cpu"}
 
 # References of these families compute new arrays; those of the others may answer with views of their operands.
@@ -95,6 +98,19 @@ def lowers_routines(target: str, supports: Callable[[], Supports], worth: Worth)
         ROUTINES[target] = supports, worth, lowering
         return lowering
     return register
+
+
+def lowers_chains(target: str, heads: frozenset[str], continues: Continues) -> Callable[[ClusterLowering], ClusterLowering]:
+    """Register how an engine makes one kernel of an op of `heads` and those that `continue` it."""
+    def register(lowering: ClusterLowering) -> ClusterLowering:
+        CHAINS[target] = heads, continues, lowering
+        return lowering
+    return register
+
+
+def links(target: str, linker: Linker) -> None:
+    """Register how an engine runs several steps of a plan as one."""
+    LINKERS[target] = linker
 
 
 def load_engine(target: str) -> None:

@@ -1,10 +1,11 @@
 """The plan: a straight table of kernels over numbered slots, and the arena their buffers share."""
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -20,13 +21,14 @@ class Kernel:
 
     `run(*operands)` returns the result (a tuple for several). Where `writes_out` is set it is called as
     `run(*operands, out=buffers)` instead, fills the buffers, and returns nothing. `fresh` promises that no result
-    shares memory with an operand.
+    shares memory with an operand. `native` is what the engine's linker reads: how the kernel can be part of a longer native call.
     """
 
     name: str
     run: Callable[..., Any]
     writes_out: bool = False
     fresh: bool = False
+    native: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,28 @@ class Step:
     op: Op | None = None
 
 
+Item: TypeAlias = Callable[[list[Any]], None]      # runs on the slots of a call
+MakeItem: TypeAlias = Callable[[int, tuple[int, ...]], Item]    # a step by itself, with the slots to empty after it
+
+
+class Linker(Protocol):
+    """How an engine runs several steps as one."""
+
+    def is_waiting(self, plan: Plan) -> bool:
+        """True while kernels of the plan are being compiled."""
+        ...
+
+    def link(self, plan: Plan, item: MakeItem, views: Sequence[Sequence[np.ndarray | None]]) -> list[Item]:
+        """The items of a frame; `views` are the buffers that each step has in it."""
+        ...
+
+
 @dataclass(eq=False)
 class Plan:
-    """One function for one set of input shapes. `arguments` and `results` are slots; `fresh`: no result shares memory with an argument."""
+    """One function for one set of input shapes. `arguments` and `results` are slots; `fresh`: no result shares memory with an argument.
+
+    `kinds` are the slots' types, `constants` those whose content is in the template.
+    """
 
     name: str
     steps: tuple[Step, ...]
@@ -66,13 +87,17 @@ class Plan:
     result_types: tuple[Type, ...]
     arena_size: int
     fresh: bool = False
+    kinds: tuple[Type | None, ...] = ()
+    constants: frozenset[int] = frozenset()
+    linker: Linker | None = None
     _frames: list[Frame] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         # One kernel that makes its own results needs neither slots nor memory.
         step = self.steps[0] if len(self.steps) == 1 else None
         self._only: Step | None = None
-        if step is not None and step.outputs and step.outputs == self.results and all(b.offset is None for b in step.buffers):
+        if step is not None and step.kernel.native is None and step.outputs and step.outputs == self.results \
+                and all(b.offset is None for b in step.buffers):
             self._only = step
             self._made = tuple((b.shape, b.dtype) for b in step.buffers)
             place = {slot: index for index, slot in enumerate(self.arguments)}
@@ -114,11 +139,13 @@ class Plan:
 class Frame:
     """The memory of one running call: an arena and, per step, what it needs to run."""
 
-    __slots__ = ("_steps", "arena")
+    __slots__ = ("_items", "_linker", "_steps", "arena")
 
     def __init__(self, plan: Plan) -> None:
         self.arena = aligned_bytes(plan.arena_size)
         self._steps = tuple(self._prepared(step) for step in plan.steps)
+        self._items: list[Item] = [functools.partial(_run, *step) for step in self._steps]
+        self._linker = plan.linker if any(step.kernel.native is not None for step in plan.steps) else None
 
     def _prepared(self, step: Step) -> tuple[Any, ...]:
         """(run, inputs, outputs, the views it writes, shapes and dtypes of the arrays it needs besides, dead slots, op)."""
@@ -134,35 +161,48 @@ class Frame:
         part = self.arena[buffer.offset:buffer.offset + buffer.nbytes]
         return part.view(buffer.dtype).reshape(buffer.shape)
 
+    def _item(self, index: int, dead: tuple[int, ...]) -> Item:
+        run, inputs, outputs, views, made, _, op = self._steps[index]
+        return functools.partial(_run, run, inputs, outputs, views, made, dead, op)
+
     def run(self, plan: Plan, arguments: Sequence[Any]) -> list[Any]:
         """Run every step in order."""
+        if self._linker is not None and not self._linker.is_waiting(plan):
+            linker, self._linker = self._linker, None
+            self._items = linker.link(plan, self._item, [views or () for _, _, _, views, _, _, _ in self._steps])
         slots = plan.template.copy()
         for slot, argument in zip(plan.arguments, arguments, strict=True):
             slots[slot] = argument
-        for run, inputs, outputs, views, made, dead, op in self._steps:
-            try:
-                if views is not None:
-                    if not made:
-                        out = views
-                    elif len(views) == 1:
-                        out = (np.empty(*made[0]),)
-                    else:
-                        more = iter(made)
-                        out = tuple([np.empty(*next(more)) if v is None else v for v in views])
-                    run(*[slots[i] for i in inputs], out=out)
-                    for slot, array in zip(outputs, out, strict=True):
-                        slots[slot] = array
-                elif len(outputs) == 1:
-                    slots[outputs[0]] = run(*[slots[i] for i in inputs])
-                else:
-                    for slot, value in zip(outputs, run(*[slots[i] for i in inputs]) or (), strict=True):
-                        slots[slot] = value
-            except Exception as error:
-                annotate(error, op)
-                raise
-            for slot in dead:
-                slots[slot] = None
+        for item in self._items:
+            item(slots)
         return [slots[i] for i in plan.results]
+
+
+def _run(run: Callable[..., Any], inputs: tuple[int, ...], outputs: tuple[int, ...], views: tuple[np.ndarray | None, ...] | None,
+         made: tuple[tuple[Any, ...], ...], dead: tuple[int, ...], op: Op | None, slots: list[Any]) -> None:
+    """One step on the slots of a call."""
+    try:
+        if views is not None:
+            if not made:
+                out: tuple[Any, ...] = views
+            elif len(views) == 1:
+                out = (np.empty(*made[0]),)
+            else:
+                more = iter(made)
+                out = tuple([np.empty(*next(more)) if v is None else v for v in views])
+            run(*[slots[i] for i in inputs], out=out)
+            for slot, array in zip(outputs, out, strict=True):
+                slots[slot] = array
+        elif len(outputs) == 1:
+            slots[outputs[0]] = run(*[slots[i] for i in inputs])
+        else:
+            for slot, value in zip(outputs, run(*[slots[i] for i in inputs]) or (), strict=True):
+                slots[slot] = value
+    except Exception as error:
+        annotate(error, op)
+        raise
+    for slot in dead:
+        slots[slot] = None
 
 
 def annotate(error: Exception, op: Op | None) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+READY, WAITING, NEVER = "ready", "waiting", "never"     # states of compiled code
+
 _waiting: ContextVar[bool] = ContextVar("waiting", default=False)
 
 

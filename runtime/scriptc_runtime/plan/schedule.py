@@ -1,6 +1,7 @@
 """The whole way from a region to its plan: bind, drop what nobody reads, fuse, lower, lay out memory, number the slots."""
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +13,12 @@ from scriptc.ir.graph import Literal, Op, Region, Value
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import TensorType, Type
 from scriptc_runtime.plan.bind import Binding, BoundOp, bind
+from scriptc_runtime.plan.chains import chains
 from scriptc_runtime.plan.clusters import Cluster, finish, gather
 from scriptc_runtime.plan.control import branch_kernel, loop_kernel
 from scriptc_runtime.plan.fusion import Group, Unit, fuse
 from scriptc_runtime.plan.hoisting import hoist
-from scriptc_runtime.plan.lowering import ACCEPTS, CLUSTERS, GROUP_LOWERINGS, ROUTINES, load_engine, lower
+from scriptc_runtime.plan.lowering import ACCEPTS, CHAINS, CLUSTERS, GROUP_LOWERINGS, LINKERS, ROUTINES, load_engine, lower
 from scriptc_runtime.plan.memory import Lifetime, plan_arena
 from scriptc_runtime.plan.plan import Buffer, Kernel, Plan, Step, debugging
 
@@ -52,10 +54,13 @@ def make_plan(region: Region, arguments: Sequence[Value], types: Mapping[Value, 
     needed: Sequence[BoundOp | Cluster] = _needed(binding)
     if routines:
         needed = _routines(_needed(binding), binding, target, native)
-    units = fuse(gather(needed, binding.results, supports(), worth), binding.results, ACCEPTS[target])
+    items = gather(needed, binding.results, supports(), worth)
+    if target in CHAINS:
+        items = _chains(items, binding, target, native, nested)
+    units = fuse(items, binding.results, ACCEPTS[target])
     lowered = [_lowered_cluster(unit, native[unit], binding) if isinstance(unit, Cluster) and unit in native
                else _lower(unit, binding, nested, target) for unit in units]
-    plan = _number(name, lowered, arguments, binding)
+    plan = _number(name, lowered, arguments, binding, target)
     if debugging("plan"):
         print(plan, file=sys.stderr)
     return plan
@@ -98,6 +103,18 @@ def _routines(ops: Sequence[BoundOp], binding: Binding, target: str, native: dic
     return found
 
 
+def _chains(items: Sequence[BoundOp | Cluster], binding: Binding, target: str, native: dict[Cluster, Kernel],
+            nested: Any) -> list[BoundOp | Cluster]:
+    """`items` with chains in clusters, whose kernels are put in `native`."""
+    heads, continues, lowering = CHAINS[target]
+    known = set(map(id, items))
+    found = chains(items, binding.results, heads, continues)
+    for item in found:
+        if isinstance(item, Cluster) and id(item) not in known:
+            native[item] = lowering(item, functools.partial(_plain, item, binding, target, nested))
+    return found
+
+
 def _prints(op: Op) -> bool:
     return op.name == "print" or any(_prints(inner) for region in op.regions for inner in region.ops)
 
@@ -125,11 +142,11 @@ def _plain(cluster: Cluster, binding: Binding, target: str, nested: Any) -> Call
     """The cluster op by op, in plain memory."""
     part = Binding(cluster.ops, binding.types, binding.constants, cluster.outputs)
     lowered = [_lower(unit, part, nested, target) for unit in fuse(cluster.ops, cluster.outputs, ACCEPTS[target])]
-    plan = _number("cluster", lowered, cluster.inputs, part)
+    plan = _number("cluster", lowered, cluster.inputs, part, target)
     return lambda *operands: plan.run(operands)
 
 
-def _number(name: str, lowered: Sequence[_Lowered], arguments: Sequence[Value], binding: Binding) -> Plan:
+def _number(name: str, lowered: Sequence[_Lowered], arguments: Sequence[Value], binding: Binding, target: str) -> Plan:
     """Give every value a slot and every written result a buffer."""
     slots: dict[Value, int] = {}
     template: list[Any] = []
@@ -163,8 +180,10 @@ def _number(name: str, lowered: Sequence[_Lowered], arguments: Sequence[Value], 
     kinds = tuple(v.type if isinstance(v, Literal) else binding.types[v] for v in binding.results)
     owned = {v for v in buffers if buffers[v].offset is None} | {v for item in lowered if item.kernel.fresh and not item.kernel.writes_out
                                                                   for v in item.makes}
+    values = sorted(slots, key=slots.__getitem__)
     return Plan(name, steps, template, argument_slots, tuple(map(slot, binding.results)), kinds, arena_size,
-                all(v in owned for v in binding.results))
+                all(v in owned for v in binding.results), tuple(v.type if isinstance(v, Literal) else binding.types.get(v) for v in values),
+                frozenset(slots[v] for v in values if isinstance(v, Literal) or v in binding.constants), LINKERS.get(target))
 
 
 def _liveness(lowered: Sequence[_Lowered], results: Iterable[Value]) -> tuple[dict[Value, int], set[Value]]:

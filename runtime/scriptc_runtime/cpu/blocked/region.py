@@ -1,7 +1,7 @@
 """A cluster as one kernel: layouts, memory, packed weights, and the list of commands that the tile library runs."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ from scriptc_runtime import versions
 from scriptc_runtime.cpu import team
 from scriptc_runtime.cpu.blocked.nodes import COMBINATION_PLACES, Node, function_of, nodes_of
 from scriptc_runtime.cpu.blocked.support import Supported, is_worth, plane_shape, unit_of, work_of
+from scriptc_runtime.cpu.driver.native import In, Out, Packed
 from scriptc_runtime.cpu.tiles import commands, layouts, library
-from scriptc_runtime.cpu.tiles.commands import Command, Operands, Part, Window
+from scriptc_runtime.cpu.tiles.commands import Command, Operands, Part, Window, Word
 from scriptc_runtime.cpu.tiles.geometry import LANES
 from scriptc_runtime.cpu.tiles.layouts import Layout
 from scriptc_runtime.plan.clusters import Cluster
@@ -168,7 +169,7 @@ class Region:
                 self.steps.append(Step(commands.border(node.result, layout), index))
         for value in self.cluster.outputs:
             self.steps.append(Step(commands.leave(value, self.layouts[value], ("plain", value)), len(self.nodes)))
-        self._place_buffers()
+        self.offsets, self.arena_size = self._place_buffers(self.threads)
 
     def _commands(self, index: int, node: Node) -> list[Command]:
         target = self.layouts[node.result]
@@ -271,8 +272,8 @@ class Region:
 
         return Weights(tuple(self._places[v] for v in parameters), pack)
 
-    def _place_buffers(self) -> None:
-        """Offsets in the arena; scratch memory lives for one step."""
+    def _place_buffers(self, threads: int) -> tuple[dict[object, int], int]:
+        """Offsets in an arena for so many threads, and its size; scratch memory lives for one step."""
         starts: dict[object, int] = {}
         ends: dict[object, int] = {}
         sizes: dict[object, int] = {}
@@ -285,12 +286,12 @@ class Region:
                 if isinstance(value, tuple):
                     node = self.nodes[step.node]
                     sizes[value] = commands.winograd_scratch(self.layouts[node.inputs[0]], self.layouts[node.result], int(algorithm(node)[-1]),
-                                                              self.threads)
+                                                              threads)
                 else:
                     sizes[value] = self.layouts[value].nbytes  # type: ignore[index]
         order = sorted(starts, key=lambda v: starts[v])
-        offsets, self.arena_size = plan_arena([Lifetime(sizes[v], starts[v], ends[v]) for v in order])
-        self.offsets = dict(zip(order, offsets, strict=True))
+        offsets, size = plan_arena([Lifetime(sizes[v], starts[v], ends[v]) for v in order])
+        return dict(zip(order, offsets, strict=True)), size
 
     # Running.
 
@@ -306,13 +307,13 @@ class Region:
         calls = np.array([(library.NAMES.index(s.command.kernel), t.ctypes.data) for s, t in zip(self.steps, tables, strict=True)], np.int64)
         return Instance(arena, tables, calls)
 
-    def _pack(self, operands: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+    def pack(self, operands: Sequence[np.ndarray] | Mapping[int, np.ndarray]) -> tuple[np.ndarray, ...]:
         """The packed weights and biases of every node for these parameters; the same tuple while they have not changed."""
         known = self._packed
-        if known is not None and known[0] and all(operands[i] is array for i, array in zip(self._parameters, known[1], strict=True)):
+        if known is not None and known[0] and all(operands[i] is array for i, array in zip(self.parameters, known[1], strict=True)):
             return known[2]
-        counts = tuple(versions.version(operands[i]) for i in self._parameters)
-        arrays = tuple(operands[i] for i in self._parameters)
+        counts = tuple(versions.version(operands[i]) for i in self.parameters)
+        arrays = tuple(operands[i] for i in self.parameters)
         if known is not None and None not in counts and counts == known[3] and all(a is b for a, b in zip(arrays, known[1], strict=True)):
             return known[2]
         packed = tuple(part for weights in self.weights.values() for part in weights.pack(*(operands[i] for i in weights.inputs)))
@@ -333,13 +334,30 @@ class Region:
         for array, words in zip(out, self._exits, strict=True):
             for step, word in words:
                 instance.tables[step][word] = array.ctypes.data
-        packed = self._pack(operands)
+        packed = self.pack(operands)
         if packed is not instance.packed:
             for array, places in zip(packed, self._weight_words, strict=True):
                 for step, word, offset in places:
                     instance.tables[step][word] = array.ctypes.data + offset
             instance.packed = packed
         return held
+
+    def linked(self, threads: int) -> list[Command]:
+        """The commands in memory of their own for so many threads, in terms of operands, results and packed arrays."""
+        offsets, size = self._place_buffers(threads)
+        arena = aligned_bytes(size)
+        names: dict[object, object] = {("plain", value): In(place) for value, place in self._places.items()}
+        names.update((("plain", value), Out(place)) for place, value in enumerate(self.cluster.outputs))
+        for number, index in enumerate(self.weights):
+            names["weight", index], names["bias", index] = Packed(2 * number), Packed(2 * number + 1)
+
+        def place(word: Word) -> Word:
+            if not isinstance(word, commands.At):
+                return word
+            start = offsets.get(word.value)
+            return commands.At(names[word.value], word.offset) if start is None else arena[start + word.offset:]
+
+        return [Command(step.command.kernel, [place(word) for word in step.command.words]) for step in self.steps]
 
     def _find_words(self) -> None:
         """Where in the tables the addresses of plain arrays and of weights stand."""
@@ -352,7 +370,7 @@ class Region:
                          if value in self.layouts and (value_shape := self._plain_shapes[value])]
         self._exits = [[w[:2] for w in found["plain", value]] for value in self.cluster.outputs]
         self._weight_words = [found[kind, index] for index in self.weights for kind in ("weight", "bias")]
-        self._parameters = tuple(dict.fromkeys(i for weights in self.weights.values() for i in weights.inputs))
+        self.parameters = tuple(dict.fromkeys(i for weights in self.weights.values() for i in weights.inputs))
 
     def __call__(self, *operands: np.ndarray, out: tuple[np.ndarray, ...]) -> None:
         entry = library.ready(self.work)
@@ -374,7 +392,32 @@ class Region:
             self._free.append(instance)
 
 
+class NativeRegion:
+    """A region as commands."""
+
+    strided = False
+
+    def __init__(self, region: Region) -> None:
+        self._region = region
+        self.work = region.work
+        self.packs = region.parameters
+
+    def state(self) -> str:
+        """That of the library."""
+        return library.state()
+
+    def pack(self, operands: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+        """Weights and bias of each node."""
+        whole = dict(zip(self.packs, operands, strict=True))
+        return self._region.pack(whole)
+
+    def commands(self, operands: Sequence[Any], results: Sequence[np.ndarray], threads: int) -> list[Command] | None:
+        """The region's commands: they read whole planes."""
+        return self._region.linked(threads)
+
+
 @lowers_clusters("cpu", supports=Supported, worth=is_worth)
 def lower_cluster(cluster: Cluster, fallback: Callable[[], Callable[..., list[Any]]]) -> Kernel:
     """The kernel of a cluster: it fills one buffer per output."""
-    return Kernel("blocked", Region(cluster, fallback), writes_out=True, fresh=True)
+    region = Region(cluster, fallback)
+    return Kernel("blocked", region, writes_out=True, fresh=True, native=NativeRegion(region))

@@ -15,6 +15,7 @@ from scriptc_runtime.cpu.tiles.layouts import Layout
 
 Limits = tuple[float, float]
 NO_LIMITS: Limits = (-np.inf, np.inf)
+NO_FUNCTION = -1             # where a product could apply one of FUNCTIONS
 CACHE_BYTES = 256 << 10      # of activations that one chunk of rows reads, so that they stay in a core's second cache
 GROUP = {4: 14, 2: 28}       # Winograd tiles that are transformed together
 
@@ -105,7 +106,7 @@ def direct(operands: Operands, source: Layout, target: Layout, window: Window, w
         At(operands.x, _start(source, window) + part.source * source.block_bytes), At(operands.weight, part.weight), y,
         At(operands.bias, part.target * VECTOR_BYTES), residual, a_rows, c_rows, table,
         np.array(operands.limits, np.float32), places, part.targets, depth * PANEL * VECTOR_BYTES, chunk, source.images,
-        source.image_bytes, target.image_bytes, int(by_panels)])
+        source.image_bytes, target.image_bytes, int(by_panels), NO_FUNCTION, None])
 
 
 def depthwise(operands: Operands, source: Layout, target: Layout, window: Window) -> Command:

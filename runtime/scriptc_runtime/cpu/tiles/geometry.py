@@ -7,6 +7,8 @@ PANEL = 2                        # blocks of output channels that one product ti
 MOST_ROWS = 14                   # of one product tile: 28 sums, two panels and a value fill 32 registers
 PATIENCE = 1000                  # looks (about 20 microseconds) at a barrier before giving the processor away
 LANEWISE_ROWS = (14, 8, 7, 4, 2, 1)
+COPY_DIMS = 5                    # loops of a copy besides the innermost
+MOST_ARGUMENTS = 40              # words of one call
 NARROW = (1, 3, 4)               # channels of inputs that are kept pixel by pixel instead of in blocks
 
 # What the kernels `apply` and `binary` are told by number.

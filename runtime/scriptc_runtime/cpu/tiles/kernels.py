@@ -26,6 +26,7 @@ from scriptc_runtime.cpu.tiles.geometry import (
     PATIENCE,
     VECTOR_BYTES,
 )
+from scriptc_runtime.cpu.tiles.moves import move_kernels, move_tiles
 from scriptc_runtime.cpu.tiles.registers import (
     Tile,
     lanewise_tile,
@@ -40,7 +41,7 @@ def tiles() -> tuple[Tile, ...]:
     """Every tile that the kernels call."""
     return (*(product_tile(rows, blocks, run) for run in (LANES, *NARROW) for blocks in (PANEL, 1) for rows in range(1, MOST_ROWS + 1)),
             *map(function_tile, FUNCTIONS), *map(combination_tile, COMBINATIONS), *map(accumulation_tile, ("sum", "maximum")),
-            *map(lanewise_tile, LANEWISE_ROWS),
+            *map(lanewise_tile, LANEWISE_ROWS), *move_tiles(),
             *(winograd_input(m) for m in (INPUT_2, INPUT_4)), *(winograd_output(m) for m in (OUTPUT_2, OUTPUT_4)))
 
 
@@ -177,8 +178,8 @@ def product_chains(run: int) -> tuple[Any, Any]:
                  for blocks in (PANEL, 1))
 
 
-def product_kernel(pair: Any, single: Any) -> Any:
-    """Rows of A times panels of B, by chunks of rows whose A stays in the cache."""
+def product_kernel(pair: Any, single: Any, function: Any) -> Any:
+    """Rows of A times panels of B, by chunks of rows whose A stays in the cache; then a function of each element, if there is one."""
     import numba
 
     word = words()[0]
@@ -191,6 +192,7 @@ def product_kernel(pair: Any, single: Any) -> Any:
         a_rows, c_rows, table, limits = word(d, 5), word(d, 6), word(d, 7), word(d, 8)
         places, blocks, panel, chunk = word(d, 9), word(d, 10), word(d, 11), word(d, 12)
         images, a_image, c_image, by_panels = word(d, 13), word(d, 14), word(d, 15), word(d, 16)
+        which, parameters = word(d, 17), word(d, 18)
         step = word(table, 6)
         pairs = (blocks + panel_blocks - 1) // panel_blocks
         chunks = (places + chunk - 1) // chunk
@@ -218,6 +220,10 @@ def product_kernel(pair: Any, single: Any) -> Any:
                             single(rows, source, b + p * panel, target + shift, bias + block * vector, extra, a_rows + place * 8,
                                    c_rows + place * 8, table, limits)
                         place += rows
+                    if which >= 0:
+                        for q in range(min(panel_blocks, blocks - block)):
+                            made = target + shift + q * step
+                            function(which, made, c_rows + start * 8, made, c_rows + start * 8, stop - start, parameters)
 
     return product
 
@@ -235,10 +241,10 @@ def kernels() -> dict[str, Any]:
     output_2, output_4 = intrinsic("scriptc_winograd_out_4"), intrinsic("scriptc_winograd_out_6")
     most, panel_blocks, vector = MOST_ROWS, PANEL, VECTOR_BYTES
 
-    pair, single = product_chains(LANES)
-    products = {f"product_{run}": product_kernel(*product_chains(run)) for run in NARROW}
-    accumulate = chain("accumulate", [intrinsic(f"scriptc_accumulate_{name}") for name in ("sum", "maximum")], 5)
     function = chain("function", [intrinsic(f"scriptc_function_{name}") for name in FUNCTIONS], 6)
+    pair, single = product_chains(LANES)
+    products = {f"product_{run}": product_kernel(*product_chains(run), function) for run in NARROW}
+    accumulate = chain("accumulate", [intrinsic(f"scriptc_accumulate_{name}") for name in ("sum", "maximum")], 5)
     combine = chain("combine", [intrinsic(f"scriptc_combine_{name}") for name in COMBINATIONS], 8)
 
     @compiled
@@ -453,5 +459,6 @@ def kernels() -> dict[str, Any]:
                     for x in range(width):
                         put(plane + x * 4, number(line + x * vector))
 
-    return {"product": product_kernel(pair, single), **products, "depthwise": depthwise, "winograd": winograd, "apply": apply,
-            "binary": binary, "pool": pool, "border": border, "interleave": interleave, "block": block, "unblock": unblock}
+    return {"product": product_kernel(pair, single, function), **products, "depthwise": depthwise, "winograd": winograd, "apply": apply,
+            "binary": binary, "pool": pool, "border": border, "interleave": interleave, "block": block, "unblock": unblock,
+            **move_kernels(word, intrinsic, chain)}

@@ -12,10 +12,11 @@ from typing import Any
 
 from scriptc_runtime.cpu import objects
 from scriptc_runtime.cpu.tiles.geometry import NARROW
-from scriptc_runtime.plan.policy import is_waiting
+from scriptc_runtime.plan.policy import NEVER, READY, WAITING, is_waiting
 
 NAMES = ("product", *(f"product_{run}" for run in NARROW), "depthwise", "winograd", "apply", "binary", "pool", "border", "interleave",
-         "block", "unblock")
+         "block", "unblock", "copy", "call")
+SOURCES = ("geometry", "registers", "functions", "kernels", "moves", "library")     # what the machine code is made of
 _lock, _compiling = threading.Lock(), threading.Lock()
 
 
@@ -51,6 +52,18 @@ def ready(work: int) -> Entry | None:
     return None
 
 
+def state() -> str:
+    """READY, WAITING while it is compiled or not worth it yet, or NEVER; loaded now where the caller would rather wait."""
+    if _found is None:
+        mode = os.environ.get("SCRIPTC_JIT", "auto")
+        if mode == "never":
+            return NEVER
+        if mode != "always" and not is_waiting():
+            return WAITING
+        entry()
+    return READY
+
+
 def entry() -> Entry:
     """`entry(address of commands, their count, thread, threads, address of the barrier's counter)`.
 
@@ -68,7 +81,7 @@ def entry() -> Entry:
 def _key() -> str:
     """What the object depends on; the sources are read, not imported: they need llvmlite."""
     folder = Path(__file__).parent
-    text = "".join((folder / f"{name}.py").read_text(encoding="utf-8") for name in ("geometry", "registers", "functions", "kernels", "library"))
+    text = "".join((folder / f"{name}.py").read_text(encoding="utf-8") for name in SOURCES)
     return objects.cache_key(hashlib.sha256(text.encode()).hexdigest(), "tiles")
 
 

@@ -1,0 +1,292 @@
+"""The items that a frame runs: neighbouring steps with native commands in segments, all others as they are."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scriptc.ir.types import TensorType
+from scriptc_runtime.cpu import team
+from scriptc_runtime.cpu.addresses import address
+from scriptc_runtime.cpu.driver.native import In, Native, Out, Packed
+from scriptc_runtime.cpu.driver.segment import Draft, Edge, Packing, Place, Segment
+from scriptc_runtime.cpu.driver.views import VIEWS, View, lies_in, view_of
+from scriptc_runtime.cpu.tiles import library
+from scriptc_runtime.cpu.tiles.commands import At, Command
+from scriptc_runtime.cpu.tiles.move_commands import copy
+from scriptc_runtime.plan.bind import is_static
+from scriptc_runtime.plan.lowering import links
+from scriptc_runtime.plan.plan import Item, MakeItem, Plan, Step, aligned_bytes
+from scriptc_runtime.plan.policy import NEVER, WAITING
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a slot's array: its layout, by an array that lies like it, and where its memory is.
+
+    `root`: the slot of the array whose memory it is, if that comes with the call; the array itself then only stands for it. `views` lead
+    from there to here.
+    """
+
+    array: np.ndarray
+    root: int | None = None
+    stand_in: np.ndarray | None = None
+    views: tuple[View, ...] = ()
+
+    @property
+    def offset(self) -> int:
+        return address(self.array) - (0 if self.stand_in is None else address(self.stand_in))
+
+
+class _Linker:
+    def __init__(self, plan: Plan, item: MakeItem, views: Sequence[Sequence[np.ndarray | None]]) -> None:
+        self.plan, self.item, self.views = plan, item, views
+        self.known: dict[int, Known] = {}
+        self.made: list[tuple[int, int, Draft | None]] = []
+        self.draft = Draft()
+        self.first = 0                    # the first step of the draft
+        self.inside: set[int] = set()     # slots that steps of the draft fill
+        self.threads = team.get_num_threads()
+        self.last_use: dict[int, int] = {}      # of slots, by views of them too
+        self.escaping = _escaping(plan)
+        for slot, content in enumerate(plan.template):
+            if isinstance(content, np.ndarray) and content.flags.c_contiguous:
+                self.known[slot] = Known(content)
+
+    def items(self) -> list[Item]:
+        for index, step in enumerate(self.plan.steps):
+            if self._looks(index, step) or self._joins(index, step):
+                self.inside.update(step.outputs)
+                continue
+            self._close(index)
+            self.made.append((index, index + 1, None))
+            self.first = index + 1
+            for slot, view in zip(step.outputs, self.views[index], strict=False):
+                if view is not None:
+                    self.known[slot] = Known(view)
+        self._close(len(self.plan.steps))
+        return self._finished()
+
+    def _uses(self, index: int, slot: int) -> None:
+        self.last_use[slot] = index
+
+    def _array(self, slot: int) -> Known | None:
+        """What is known of a slot; one that comes with the call is known by its type."""
+        found = self.known.get(slot)
+        if found is None:
+            kind = self.plan.kinds[slot]
+            if not isinstance(kind, TensorType) or not is_static(kind) or slot in self.plan.constants:
+                return None
+            shape: Any = kind.shape
+            stand_in: np.ndarray = np.empty(shape, kind.dtype.numpy)
+            found = self.known[slot] = Known(stand_in, slot, stand_in)
+        return found
+
+    def _content(self, slot: int) -> Any:
+        """The operand in a slot, as far as it is known: a constant, or what is known of an array. NotImplemented for anything else."""
+        if slot in self.plan.constants and not isinstance(self.plan.template[slot], np.ndarray):
+            return self.plan.template[slot]
+        return self._array(slot) or NotImplemented
+
+    def _looks(self, index: int, step: Step) -> bool:
+        """Follow a step that is a view of its operand."""
+        if step.op is None or step.op.name not in VIEWS or step.buffers:
+            return False
+        contents = [self._content(slot) for slot in step.inputs]
+        if NotImplemented in contents or not isinstance(contents[0], Known):
+            return False
+        source = contents[0]
+        see = view_of(step.op, [c.array if isinstance(c, Known) else c for c in contents])
+        try:
+            array = see(source.array)
+        except Exception:   # the step itself tells what is wrong
+            return False
+        slot = step.outputs[0]
+        if lies_in(array, source.array):
+            self.known[slot] = Known(array, source.root, source.stand_in, (*source.views, see))
+            self.draft.seen.append((slot, step.inputs[0], see))
+            return True
+        made = None if slot in self.escaping or array.size != source.array.size else self._gathered(index, source, array.shape)
+        if made is None:
+            return False
+        self.known[slot] = Known(made)
+        return True
+
+    def _gathered(self, index: int, source: Known, shape: tuple[int, ...]) -> np.ndarray | None:
+        """Memory in which the elements of an array are neighbours, and the command that fills it."""
+        target = _memory(source.array.shape, source.array.dtype)
+        command = copy(source.array, target, At(In(0)), target)
+        if command is None:
+            return None
+        self._add(command, {In(0): self._place(index, source)})
+        return target.reshape(shape)
+
+    def _joins(self, index: int, step: Step) -> bool:
+        """Add a step's commands to the draft."""
+        native: Native | None = step.kernel.native
+        if native is None or native.state() == NEVER:
+            return False
+        contents = [NotImplemented if i in native.packs else self._content(slot) for i, slot in enumerate(step.inputs)]
+        if any(c is NotImplemented and i not in native.packs for i, c in enumerate(contents)):
+            return False
+        sources = []
+        for i in native.packs:
+            source = self._packable(index, step.inputs[i])
+            if source is None:
+                return False
+            sources.append(source)
+        results = []
+        for buffer, view in zip(step.buffers, self.views[index], strict=True):
+            results.append(np.empty(buffer.shape, buffer.dtype) if view is None else view)
+        before = len(self.draft.commands)
+        places: dict[object, Place] = {}
+        operands: list[Any] = []
+        for i, content in enumerate(contents):
+            if not isinstance(content, Known):
+                operands.append(self._kind_of(step.inputs[i]) if content is NotImplemented else content)
+                continue
+            if not (_has_rows(content.array) if native.strided else content.array.flags.c_contiguous):
+                gathered = self._gathered(index, content, content.array.shape)
+                if gathered is None:
+                    return False
+                content = Known(gathered)
+            operands.append(content.array)
+            places[In(i)] = self._place(index, content)
+        commands = native.commands(operands, results, self.threads)
+        if commands is None:
+            del self.draft.commands[before:], self.draft.places[before:]
+            return False
+        for i, (slot, buffer, view) in enumerate(zip(step.outputs, step.buffers, self.views[index], strict=True)):
+            if view is None:
+                edge = self.draft.leaving.setdefault(slot, Edge(slot, buffer.shape, buffer.dtype))
+                places[Out(i)] = Place(0, edge.words)
+                self.known[slot] = Known(results[i], slot, results[i])
+            else:
+                places[Out(i)] = Place(address(view))
+                self.known[slot] = Known(view)
+        if native.packs:
+            packing = Packing(native, sources)
+            self.draft.packing.append(packing)
+            for command in commands:
+                for word in command.words:
+                    if isinstance(word, At) and isinstance(word.value, Packed):
+                        places[word.value] = Place(0, packing.words.setdefault(word.value.index, []))
+        for command in commands:
+            self._add(command, places)
+        self.draft.work += native.work
+        return True
+
+    def _kind_of(self, slot: int) -> Any:
+        """A stand-in for an operand that is packed when the call comes: its shape is what counts."""
+        found = self._content(slot)
+        return found.array if isinstance(found, Known) else found
+
+    def _packable(self, index: int, slot: int) -> tuple[int | np.ndarray | None, tuple[View, ...]] | None:
+        """Where an operand comes from that must be there before the commands run. None if the commands make it."""
+        content = self._content(slot)
+        if content is None or (isinstance(content, Known) and content.root is None and slot in self.plan.constants):
+            return (None if content is None else content.array), ()
+        if not isinstance(content, Known) or content.root is None or content.root in self.inside:
+            return None
+        self._uses(index, content.root)
+        return content.root, content.views
+
+    def _place(self, index: int, known: Known) -> Place:
+        if known.root is None:
+            self.draft.alive.append(known.array)
+            return Place(address(known.array))
+        self._uses(index, known.root)
+        if known.root in self.draft.leaving:
+            return Place(known.offset, self.draft.leaving[known.root].words)
+        assert known.stand_in is not None
+        edge = self.draft.entering.setdefault(known.root, Edge(known.root, known.stand_in.shape, known.stand_in.dtype))
+        return Place(known.offset, edge.words)
+
+    def _add(self, command: Command, places: dict[object, Place]) -> None:
+        self.draft.commands.append(command)
+        self.draft.places.append(places)
+
+    def _close(self, end: int) -> None:
+        """End the draft: its segment stands for the steps up to `end`, unless they are only views."""
+        if self.draft.commands:
+            self.made.append((self.first, end, self.draft))
+        else:
+            self.made += [(index, index + 1, None) for index in range(self.first, end)]
+        self.draft, self.first, self.inside = Draft(), end, set()
+
+    def _finished(self) -> list[Item]:
+        """The items, now that it is known until when each slot is needed."""
+        steps = self.plan.steps
+        for index, step in enumerate(steps):
+            for slot in step.inputs:
+                self.last_use[slot] = max(self.last_use.get(slot, 0), index)
+        for slot in self.plan.results:
+            self.last_use[slot] = len(steps)
+        ends = {slot: max(index, self.last_use.get(slot, 0)) for index, step in enumerate(steps) for slot in step.dead}
+        items: list[Item] = []
+        for first, end, draft in self.made:
+            dead = tuple(slot for slot, index in ends.items() if first <= index < end)
+            items.append(self.item(first, dead) if draft is None else self._segment(first, end, draft, dead))
+        return items
+
+    def _segment(self, first: int, end: int, draft: Draft, dead: tuple[int, ...]) -> Segment:
+        table: list[int] = []
+        starts: list[tuple[int, int]] = []
+        for command, places in zip(draft.commands, draft.places, strict=True):
+            starts.append((library.NAMES.index(command.kernel), len(table)))
+            for word in command.words:
+                place = places[word.value] if isinstance(word, At) else None
+                if isinstance(word, At) and place is not None:
+                    if place.edge is not None:
+                        place.edge.append((len(table), place.offset + word.offset))
+                    table.append(place.offset + word.offset if place.edge is None else 0)
+                else:
+                    table.append(address(word) if isinstance(word, np.ndarray) else int(word or 0))  # type: ignore[arg-type]
+        words = np.array(table, np.int64)
+        base = address(words)
+        calls = np.array([(number, base + 8 * start) for number, start in starts], np.int64)
+        outside = {slot for index in range(first, end) for slot in self.plan.steps[index].outputs if self.last_use.get(slot, -1) >= end}
+        seen: list[tuple[int, int, View]] = []
+        for slot, source, see in reversed(draft.seen):
+            if slot in outside and self.known[slot].root is not None:
+                seen.append((slot, source, see))
+                outside.add(source)
+        kept = [(slot, self.known[slot].array) for index in range(first, end) for slot in self.plan.steps[index].outputs
+                if slot in outside and self.known[slot].root is None]
+        threads = self.threads if draft.work >= team.ENOUGH else 1
+        return Segment(words, calls, draft, threads, kept, seen[::-1], dead)
+
+
+def _escaping(plan: Plan) -> set[int]:
+    """Slots whose memory may be that of a result."""
+    found = set(plan.results)
+    for step in reversed(plan.steps):
+        if not step.kernel.writes_out and not step.kernel.fresh and not found.isdisjoint(step.outputs):
+            found.update(step.inputs)
+    return found
+
+
+def _has_rows(array: np.ndarray) -> bool:
+    """True if the elements of the last dimension are neighbours."""
+    return not array.ndim or array.shape[-1] == 1 or array.strides[-1] == array.itemsize
+
+
+def _memory(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    return aligned_bytes(size).view(dtype).reshape(shape)
+
+class Driver:
+    """The engine's linker."""
+
+    def is_waiting(self, plan: Plan) -> bool:
+        """True while a kernel of the plan is being compiled."""
+        return any(step.kernel.native is not None and step.kernel.native.state() == WAITING for step in plan.steps)
+
+    def link(self, plan: Plan, item: MakeItem, views: Sequence[Sequence[np.ndarray | None]]) -> list[Item]:
+        """Neighbouring steps with native commands in segments, all others as they are."""
+        return _Linker(plan, item, views).items()
+
+
+links("cpu", Driver())

@@ -1,0 +1,56 @@
+"""What a kernel offers the driver: commands over operands and results that lie at known places."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from scriptc_runtime.cpu.tiles.commands import Command
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """In `At`: where operand `index` begins."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """In `At`: where result `index` begins."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """In `At`: where array `index` of `Native.pack` begins."""
+
+    index: int
+
+
+
+class Native(Protocol):
+    """A kernel as commands. `work`: multiplications or so of one call; `threads`: whether they gain by being shared.
+
+    `strided`: only the last dimension's elements need to be neighbours; else operands are copied until all are. `packs`: the operands that `pack`
+    turns into other arrays, once for arrays that do not change; they must be known before the commands run.
+    """
+
+    work: int
+    strided: bool
+    packs: tuple[int, ...]
+
+    def state(self) -> str:
+        """READY, WAITING while something is being compiled, or NEVER."""
+        ...
+
+    def commands(self, operands: Sequence[Any], results: Sequence[np.ndarray], threads: int) -> list[Command] | None:
+        """The commands; None if they cannot serve operands that lie like this. Arrays tell dtype, shape and strides: nothing may be read."""
+        ...
+
+    def pack(self, operands: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+        """What is made of the operands named in `packs`."""
+        ...

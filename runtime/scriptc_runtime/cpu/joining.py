@@ -1,0 +1,74 @@
+"""Tensors joined along a dimension: copies into the parts of the result."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from scriptc.ir.types import TensorType
+from scriptc_runtime.cpu.driver.native import In, Out
+from scriptc_runtime.cpu.tiles import library
+from scriptc_runtime.cpu.tiles.commands import At, Command
+from scriptc_runtime.cpu.tiles.move_commands import copy
+from scriptc_runtime.plan.bind import is_static
+from scriptc_runtime.plan.lowering import Site, lowers
+from scriptc_runtime.plan.plan import Kernel
+
+
+@lowers("cat", "stack", target="cpu")
+def lower_joined(site: Site) -> Kernel | None:
+    """`cat` and `stack` of tensors of one dtype and known shapes, written into their buffer."""
+    result = site.result_types[0]
+    kinds = [k for k in site.operand_types if isinstance(k, TensorType)]
+    if not is_static(result) or not isinstance(result, TensorType) or len(kinds) != len(site.operand_types) or not kinds:
+        return None
+    if any(not is_static(k) or k.dtype is not result.dtype for k in kinds):
+        return None
+    joins = site.op.name == "stack"
+    if any(k.rank != (result.rank or 0) - joins for k in kinds):
+        return None     # torch.cat skips tensors of shape [0], whatever the rank of the others
+    dim = site.attributes["dim"] % (result.rank or 1)
+
+    def run(*arrays: np.ndarray, out: tuple[np.ndarray, ...]) -> None:
+        for array, part in zip(arrays, parts(out[0], arrays, dim, joins), strict=True):
+            np.copyto(part, array)
+
+    return Kernel(site.op.name, run, writes_out=True, fresh=True, native=NativeJoin(dim, joins))
+
+
+def parts(result: np.ndarray, arrays: Sequence[np.ndarray], dim: int, joins: bool) -> list[np.ndarray]:
+    """Where in the result each array goes."""
+    lead: tuple[Any, ...] = (slice(None),) * dim
+    if joins:
+        return [result[(*lead, index, ...)] for index in range(len(arrays))]
+    ends = np.cumsum([array.shape[dim] for array in arrays])
+    return [result[(*lead, slice(end - array.shape[dim], end))] for array, end in zip(arrays, ends, strict=True)]
+
+
+class NativeJoin:
+    """A copy per operand."""
+
+    strided = True
+    packs: tuple[int, ...] = ()
+    work = 0
+
+    def __init__(self, dim: int, joins: bool) -> None:
+        self._dim, self._joins = dim, joins
+
+    def state(self) -> str:
+        """That of the library."""
+        return library.state()
+
+    def commands(self, operands: Sequence[Any], results: Sequence[np.ndarray], threads: int) -> list[Command] | None:
+        """Copies; none of nothing."""
+        made = []
+        for index, (array, part) in enumerate(zip(operands, parts(results[0], operands, self._dim, self._joins), strict=True)):
+            if part.size:
+                offset = part.__array_interface__["data"][0] - results[0].__array_interface__["data"][0]
+                made.append(copy(array, part, At(In(index)), At(Out(0), offset)))
+        return None if None in made else made   # type: ignore[return-value]
+
+    def pack(self, operands: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+        """Nothing."""
+        return ()

@@ -1,0 +1,130 @@
+"""Steps joined in one native call give what they give one by one."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scriptc_runtime.cpu.driver.segment import Segment
+from scriptc_runtime.cpu.team import get_num_threads, set_num_threads
+from scriptc_runtime.plan.plan import Frame
+
+import scriptc
+
+HEADER = """import torch
+import torch.nn.functional as F
+from torch import nn
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(40, 96)
+        self.second = nn.Linear(96, 40, bias=False)
+        self.scale = nn.Parameter(torch.rand(40))
+
+    def forward(self, x):
+"""
+
+# What forward does with x [B, T, 40].
+BODIES = {
+    "epilogues": "return x + self.second(F.gelu(self.first(x)))",
+    "a factor per column": "return x + self.scale * self.second(F.relu(self.first(x)))",
+    "a value read twice": "y = self.first(x); return self.second(torch.tanh(y)) + self.second(y)",
+    "views in between": "y = self.first(x).view(x.size(0), x.size(1), 4, 24).transpose(1, 2); return self.second(y.transpose(1, 2).flatten(2)) + 1",
+    "copies of views": "y = self.first(x).transpose(0, 1).reshape(x.size(0), x.size(1), 96); return self.second(y) * 2",
+    "a view is the result": "return self.second(self.first(x)).transpose(1, 2)",
+    "the input seen as something else": "return self.first(x[:, 1:].flip(1)).sum(1) + self.first(x[:, 0])",
+    "joined": "y = self.first(x); return self.second(torch.cat([y[:, :1], y], 1)), torch.stack([x, x + 1], 2)",
+    "numpy in the middle": "y = self.second(self.first(x)); return self.first(y.cumsum(1) + y), y",
+    "a parameter seen as something else": "return F.linear(self.first(x), self.second.weight.view(40, 96)[:20]) - 1",
+    "columns that are computed": "return F.linear(x, self.first.weight * 2) + 1",
+    "no rows": "return self.second(F.silu(self.first(x[:, :0])))",
+    "nothing but views": "return x.transpose(1, 2)[:, 3:5], x[0]",
+    "several results of one buffer": "y = F.relu(self.first(x)); return y, y[:, 0], y + 1",
+}
+
+
+def build(tmp_path: Path, body: str) -> scriptc.Module:
+    source = tmp_path / "model.py"
+    source.write_text(HEADER + "".join(f"        {line.strip()}\n" for line in body.split(";")))
+    scriptc.compile(source, entry="Model()", inputs=["float32[B,T,40]"]).save(tmp_path / "model.pt")
+    model = scriptc.load(tmp_path / "model.pt")
+    model.eval()
+    return model
+
+
+def flat(result: object) -> list[np.ndarray]:
+    return [np.asarray(r) for r in (result if isinstance(result, tuple) else (result,))]
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest) -> int:
+    before = get_num_threads()
+    set_num_threads(request.param)
+    yield request.param
+    set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_joined_steps_agree_with_the_reference(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    draw = np.random.default_rng(0)
+    inputs = [draw.standard_normal((b, t, 40)).astype(np.float32) for b, t in ((1, 1), (2, 5), (3, 40), (2, 5))]
+    monkeypatch.setenv("SCRIPTC_JIT", "never")
+    model = build(tmp_path, BODIES[name])
+    expected = [flat(model(x)) for x in inputs]
+    monkeypatch.setenv("SCRIPTC_JIT", "always")
+    model = scriptc.load(tmp_path / "model.pt")
+    model.eval()
+    found = [flat(model(x)) for x in inputs]
+    for wanted, got in zip(expected, found, strict=True):
+        for a, b in zip(wanted, got, strict=True):
+            assert a.shape == b.shape
+            np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-5)
+    again = [flat(model(x)) for x in inputs]
+    assert all(np.array_equal(a, b) for x, y in zip(found, again, strict=True) for a, b in zip(x, y, strict=True))
+
+
+def test_results_stay_what_they_were_when_the_model_is_called_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCRIPTC_JIT", "always")
+    model = build(tmp_path, BODIES["several results of one buffer"])
+    first = flat(model(np.ones((2, 3, 40), np.float32)))
+    kept = [a.copy() for a in first]
+    model(np.full((2, 3, 40), 7, np.float32))
+    assert all(np.array_equal(a, b) for a, b in zip(first, kept, strict=True))
+
+
+def test_changed_weights_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCRIPTC_JIT", "always")
+    model = build(tmp_path, "return self.second(self.first(x))")
+    x = np.ones((2, 3, 40), np.float32)
+    before = flat(model(x))[0]
+    state = {name: np.asarray(value) * 2 for name, value in model.state_dict().items()}
+    model.load_state_dict(state)
+    after = flat(model(x))[0]
+    assert not np.allclose(before, after)
+    state = {name: value / 2 for name, value in state.items()}
+    model.load_state_dict(state)
+    np.testing.assert_allclose(flat(model(x))[0], before, rtol=1e-6)
+
+
+def test_a_program_of_native_steps_is_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCRIPTC_JIT", "always")
+    seen: list[list[object]] = []
+    plain = Frame.run
+
+    def run(self: Frame, plan: object, arguments: object) -> object:
+        result = plain(self, plan, arguments)  # type: ignore[arg-type]
+        seen.append(list(self._items))
+        return result
+
+    monkeypatch.setattr(Frame, "run", run)
+    model = build(tmp_path, "return x + self.second(F.gelu(self.first(x).transpose(0, 1).contiguous().transpose(0, 1)))")
+    model(np.ones((2, 30, 40), np.float32))
+    assert [type(item) for item in seen[-1]] == [Segment]
+
+
+def test_arrays_that_are_no_whole_memory_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCRIPTC_JIT", "always")
+    model = build(tmp_path, BODIES["epilogues"])
+    x = np.random.default_rng(1).standard_normal((5, 4, 80)).astype(np.float32)
+    np.testing.assert_array_equal(flat(model(x.transpose(1, 0, 2)[:, :, ::2]))[0], flat(model(x.transpose(1, 0, 2)[:, :, ::2].copy()))[0])
