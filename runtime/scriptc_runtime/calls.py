@@ -29,7 +29,8 @@ _recording: ContextVar[bool] = tape._enabled
 class Repeated:
     """One method of a module, called with arrays of these dtypes and shapes."""
 
-    __slots__ = ("_arrays", "_checks", "_fresh", "_plan", "_rebuild", "_record", "_single", "_state", "_wait", "_wanted")
+    __slots__ = ("_arrays", "_asked", "_checks", "_compiled", "_fresh", "_names", "_plan",
+                 "_rebuild", "_record", "_single", "_state", "_wait", "_wanted")
 
     def __init__(self, compiled: Differentiable, plan: Plan, inputs: Sequence[np.ndarray], state: Sequence[Tensor],
                  wait: bool) -> None:
@@ -44,7 +45,9 @@ class Repeated:
         self._single = function.structure == Leaf(0)
         self._rebuild: Callable[[list[Any]], Any] = _rebuilder(function.structure)
         names = {name: index for index, (name, t) in enumerate(zip(function.state, state, strict=True)) if t._requires_grad}
-        self._record = compiled.lazy_recorder(state, names) if names else None
+        self._compiled, self._names = compiled, names
+        self._record: Callable[..., None] | None = None
+        self._asked = False
 
     def __call__(self, args: Sequence[Any]) -> Any:
         """The results; NotImplemented for a call that does not look the same."""
@@ -79,8 +82,11 @@ class Repeated:
         if not wanted and self._single:
             return _over(results[0])
         tensors = [_over(r) for r in results]
-        if wanted and self._record is not None:
-            self._record(arguments, tensors)
+        if wanted:
+            if not self._asked:     # differentiating takes longer than many a call, and few models that are loaded are ever differentiated
+                self._record, self._asked = self._compiled.lazy_recorder(self._state, self._names), True
+            if self._record is not None:
+                self._record(arguments, tensors)
         return self._rebuild(tensors)
 
 

@@ -44,12 +44,11 @@ class Dense:
         counts = tuple(0 if a is None else versions.version(a) for a in arrays)
         known = self._packed
         if known is None or not all(map(is_, known[0], arrays)) or known[1] != counts or None in counts:
-            whole = np.zeros((self.full_depth, self.columns), np.float32)
-            whole[:self.depth] = weight.T
             if scale is not None:
-                whole *= scale.reshape(-1)
+                weight = weight * scale.reshape(-1, 1)
                 bias = None if bias is None else bias * scale.reshape(-1)
-            known = self._packed = arrays, counts, (layouts.panels(whole), layouts.pack_bias(bias, self.columns))
+            packed = layouts.pack_direct(weight[:, :, None, None])
+            known = self._packed = arrays, counts, (packed, layouts.pack_bias(bias, self.columns))
         return known[2]
 
     def __call__(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, *, out: tuple[np.ndarray, ...]) -> None:

@@ -258,16 +258,16 @@ class Region:
                 bias = (bias - arrays[int(mean)]) * factor + (arrays[int(beta)] if beta >= 0 else 0.0)
                 scale = scale * factor
             weight = weight.reshape(weight.shape[0], weight.shape[1], -1, weight.shape[-1])
-            scaled = weight if not norms else (weight * scale[:, None, None, None]).astype(np.float32)
-            if how == "depthwise":
-                packed = layouts.pack_depthwise(scaled)
-            elif how == "direct":
-                packed = layouts.pack_direct(scaled, narrow)
-            elif how == "grouped":
-                groups = int(node.op.op.attributes["groups"])  # type: ignore[arg-type]
-                packed = layouts.pack_groups(scaled, groups, unit_of(groups, source.channels, channels))
+            factors = scale if norms else None
+            if how == "direct":
+                packed = layouts.pack_direct(weight, narrow, factors)
+            elif how.startswith("winograd"):
+                packed = layouts.pack_winograd(weight, int(how[-1]), factors)
             else:
-                packed = layouts.pack_winograd(scaled, int(how[-1]))
+                scaled = weight if factors is None else (weight * factors[:, None, None, None]).astype(np.float32)
+                groups = int(node.op.op.attributes.get("groups", 1))  # type: ignore[arg-type]
+                packed = layouts.pack_depthwise(scaled) if how == "depthwise" else \
+                    layouts.pack_groups(scaled, groups, unit_of(groups, source.channels, channels))
             return packed, layouts.pack_bias(bias.astype(np.float32), channels)
 
         return Weights(tuple(self._places[v] for v in parameters), pack)

@@ -86,26 +86,54 @@ def narrow_channels(channels: int) -> int:
     return next((n for n in NARROW if n >= channels), 0)
 
 
-def panels(matrix: np.ndarray) -> np.ndarray:
-    """Weights [K, C] as panels of two blocks of channels, each [K, 32]; an odd block comes last as [K, 16]."""
-    depth, channels = matrix.shape
+@dataclass(frozen=True)
+class Panel:
+    """Output channels `first` to `last` of a weight; their floats begin at row `first` * depth of the packed ones, `width` to a row."""
+
+    first: int
+    last: int
+    width: int
+
+
+def panels(channels: int) -> list[Panel]:
+    """Two blocks of channels each; an odd block comes last, alone. What a block lacks in channels is zero."""
     blocks = -(-channels // LANES)
-    whole = np.zeros((depth, blocks * LANES), np.float32)
-    whole[:, :channels] = matrix
-    paired = blocks // PANEL * PANEL * LANES
-    first = whole[:, :paired].reshape(depth, -1, PANEL * LANES).transpose(1, 0, 2).ravel()
-    return np.concatenate([first, whole[:, paired:].ravel()])
+    ends = [*range(PANEL, blocks + 1, PANEL), *([blocks] if blocks % PANEL else [])]
+    starts = [0, *ends[:-1]]
+    return [Panel(start * LANES, min(end * LANES, channels), (end - start) * LANES) for start, end in zip(starts, ends, strict=True)]
 
 
-def pack_direct(weight: np.ndarray, narrow: int = 0) -> np.ndarray:
-    """Weights [O, I, KH, KW] in the order the product tile reads them: block of I, KH, KW, lane of I, then O."""
+def pack_direct(weight: np.ndarray, narrow: int = 0, scale: np.ndarray | None = None) -> np.ndarray:
+    """Weights [O, I, KH, KW], times `scale` [O], in the order the product tile reads them: per panel of O, block of I, KH, KW, lane of I."""
     out, channels, high, wide = weight.shape
     lanes = narrow or LANES
     blocks = -(-channels // lanes)
-    whole = np.zeros((out, blocks * lanes, high, wide), np.float32)
-    whole[:, :channels] = weight
-    order = whole.reshape(out, blocks, lanes, high, wide).transpose(1, 3, 4, 2, 0)
-    return panels(order.reshape(-1, out))
+    depth = blocks * lanes * high * wide
+    whole = _room(depth * (-(-out // LANES) * LANES), exact=channels == blocks * lanes and out % LANES == 0)
+    for panel in panels(out):
+        count = panel.last - panel.first
+        target = whole[panel.first * depth:panel.first * depth + depth * panel.width].reshape(blocks, high, wide, lanes, panel.width)
+        part = _scaled(weight, scale, panel)
+        full = channels // lanes
+        if full:
+            inside = part[:, :full * lanes].reshape(count, full, lanes, high, wide)
+            target[:full, ..., :count] = inside.transpose(1, 3, 4, 2, 0)
+        if full < blocks:
+            target[full, :, :, :channels - full * lanes, :count] = part[:, full * lanes:].transpose(2, 3, 1, 0)
+    return whole
+
+
+def _room(size: int, exact: bool) -> np.ndarray:
+    """Floats to fill: zero where not all of them will be written."""
+    return np.empty(size, np.float32) if exact else np.zeros(size, np.float32)
+
+
+def _scaled(weight: np.ndarray, scale: np.ndarray | None, panel: Panel) -> np.ndarray:
+    """The panel's part of a weight, as float32: no more than a panel is copied at a time."""
+    part = weight[panel.first:panel.last]
+    if scale is None:
+        return part
+    return np.multiply(part, scale[panel.first:panel.last, None, None, None]).astype(np.float32)
 
 
 def pack_groups(weight: np.ndarray, groups: int, unit: int) -> np.ndarray:
@@ -121,16 +149,22 @@ def pack_groups(weight: np.ndarray, groups: int, unit: int) -> np.ndarray:
     return np.stack([pack_direct(part) for part in whole])
 
 
-def pack_winograd(weight: np.ndarray, m: int) -> np.ndarray:
-    """Weights [O, I, 3, 3] transformed for F(m x m, 3x3): per element the panels of its matrix [I, O]."""
+def pack_winograd(weight: np.ndarray, m: int, scale: np.ndarray | None = None) -> np.ndarray:
+    """Weights [O, I, 3, 3], times `scale` [O], transformed for F(m x m, 3x3): per element the panels of its matrix [I, O]."""
     transform = np.array(WEIGHT_4 if m == 4 else WEIGHT_2)
+    both = np.kron(transform, transform)        # [element, tap]: both directions at once
     out, channels = weight.shape[:2]
-    size = m + 2
-    moved = np.einsum("ai,ocij,bj->abco", transform, weight.astype(np.float64), transform, optimize=True)
     depth = -(-channels // LANES) * LANES
-    whole = np.zeros((size * size, depth, out), np.float32)
-    whole[:, :channels] = moved.reshape(size * size, channels, out)
-    return np.stack([panels(element) for element in whole])
+    whole = _room(len(both) * depth * (-(-out // LANES) * LANES), exact=channels == depth and out % LANES == 0).reshape(len(both), -1)
+    for panel in panels(out):
+        count = panel.last - panel.first
+        taps = _scaled(weight, scale, panel).reshape(count, channels, 9).transpose(2, 1, 0).astype(np.float64, order="C")
+        target = whole[:, panel.first * depth:panel.first * depth + depth * panel.width].reshape(-1, depth, panel.width)
+        for start in range(0, channels, LANES):
+            # In small products: numpy's BLAS would split a large one over threads of its own, which cost more than it takes.
+            part = taps[:, start:start + LANES]
+            target[:, start:start + part.shape[1], :count] = (both @ part.reshape(9, -1)).reshape(-1, *part.shape[1:])
+    return whole
 
 
 def pack_depthwise(weight: np.ndarray) -> np.ndarray:
