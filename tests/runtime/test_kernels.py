@@ -90,6 +90,29 @@ def test_max_pool_keeps_nan() -> None:
     assert_kernel_agrees("max_pool", [x], {"kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0), "dilation": (1, 1)})
 
 
+@pytest.mark.parametrize(("spatial", "mode", "sizes", "options"), [
+    (1, "nearest", (11,), {}), (1, "linear", (3,), {}), (2, "nearest", (12, 14), {}), (2, "nearest", (5, 3), {"scale_factors": (0.8, 0.45)}),
+    (2, "nearest-exact", (4, 9), {}), (2, "bilinear", (12, 14), {}), (2, "bilinear", (1, 20), {"align_corners": True}),
+    (2, "bilinear", (3, 4), {"antialias": True}), (2, "bicubic", (13, 3), {}), (3, "trilinear", (4, 9, 5), {}), (3, "nearest", (12, 3, 7), {}),
+])
+def test_interpolate(spatial: int, mode: str, sizes: tuple[int, ...], options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    attributes = {"mode": mode, "align_corners": False, "scale_factors": None, "antialias": False, **options}
+    x = randoms(2, 3, *(6, 7, 5)[:spatial])
+    assert_kernel_agrees("interpolate", [x, *sizes], attributes, "interpolate")
+    monkeypatch.setenv("SCRIPTC_JIT", "always")
+    assert_kernel_agrees("interpolate", [x, *sizes], attributes, "interpolate")
+    assert_kernel_agrees("interpolate", [x.transpose(1, 0, *range(2, x.ndim)), *sizes], attributes)
+
+
+def test_nearest_copies_infinities_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = randoms(1, 2, 3, 3)
+    x[0, 0, 1, 1] = np.inf
+    attributes = {"mode": "nearest", "align_corners": False, "scale_factors": None, "antialias": False}
+    assert np.array_equal(REFERENCES["interpolate"](x, 6, 6, **attributes), x.repeat(2, 2).repeat(2, 3))
+    monkeypatch.setenv("SCRIPTC_JIT", "always")
+    assert_kernel_agrees("interpolate", [x, 6, 6], attributes, "interpolate")
+
+
 @pytest.mark.parametrize("sizes", [(1, 1), (4, 3), (3, 5)])
 def test_adaptive_avg_pool(sizes: tuple[int, int]) -> None:
     assert_kernel_agrees("adaptive_avg_pool", [randoms(2, 3, 8, 6), *sizes], {})

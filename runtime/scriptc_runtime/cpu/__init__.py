@@ -3,7 +3,20 @@
 In: ops with concrete types, from the planner. Out: kernels over numpy arrays. Importing this package registers its
 lowerings; numba is imported only when a loop is compiled, never when one is loaded from the cache.
 """
-from scriptc_runtime.cpu import blocked, convolution, elementwise, epilogues, joining, linalg, native, normalization, pooling, recurrent
+from scriptc_runtime.cpu import (
+    blocked,
+    convolution,
+    elementwise,
+    epilogues,
+    joining,
+    linalg,
+    native,
+    normalization,
+    pooling,
+    recurrent,
+    resampling,
+)
 from scriptc_runtime.cpu.driver import linker
 
-__all__ = ["blocked", "convolution", "elementwise", "epilogues", "joining", "linalg", "linker", "native", "normalization", "pooling", "recurrent"]
+__all__ = ["blocked", "convolution", "elementwise", "epilogues", "joining", "linalg", "linker", "native", "normalization", "pooling",
+           "recurrent", "resampling"]

@@ -28,15 +28,19 @@ def cubic(t: np.ndarray) -> list[np.ndarray]:
     return [far(t + 1), near(t), near(1 - t), far(2 - t)]
 
 
+def nearest_places(size: int, count: int, mode: str, scale: float | None) -> np.ndarray:
+    """The input each output position is a copy of."""
+    ratio = 1 / scale if scale else size / count
+    offset = 0.5 if mode == "nearest-exact" else 0.0
+    return np.minimum(np.floor((np.arange(count) + offset) * np.float32(ratio)).astype(int), size - 1)
+
+
 def resampling_matrix(size: int, count: int, mode: str, scale: float | None, align_corners: bool) -> np.ndarray:
     """[count, size]: each output as a combination of inputs."""
     matrix = np.zeros((count, size))
     rows = np.arange(count)
     if mode in ("nearest", "nearest-exact"):
-        ratio = 1 / scale if scale else size / count
-        offset = 0.5 if mode == "nearest-exact" else 0.0
-        index = np.minimum(np.floor((rows + offset) * np.float32(ratio)).astype(int), size - 1)
-        matrix[rows, index] = 1
+        matrix[rows, nearest_places(size, count, mode, scale)] = 1
         return matrix
     place = sources(size, count, scale, align_corners)
     if mode == "bicubic":
@@ -81,6 +85,9 @@ def interpolate(x: np.ndarray, *sizes: int, mode: str, align_corners: bool, scal
     for index, count in enumerate(sizes):
         axis = index + 2
         scale = scale_factors[index] if scale_factors else None
+        if mode in ("nearest", "nearest-exact"):   # chosen, not multiplied: an infinity must not make its neighbours nan
+            x = np.take(x, nearest_places(x.shape[axis], count, mode, scale), axis)
+            continue
         matrix = (wide_matrix if antialias else resampling_matrix)(x.shape[axis], count, mode, scale, align_corners)
         x = np.moveaxis(np.tensordot(x, matrix.astype(x.dtype), (axis, 1)), -1, axis)
     return np.ascontiguousarray(x)
