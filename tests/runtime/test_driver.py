@@ -1,12 +1,15 @@
 """Steps joined in one native call give what they give one by one."""
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scriptc_runtime.cpu import jit
 from scriptc_runtime.cpu.driver.segment import Segment
 from scriptc_runtime.cpu.team import get_num_threads, set_num_threads
+from scriptc_runtime.cpu.tiles import library
 from scriptc_runtime.plan.plan import Frame
 
 import scriptc
@@ -128,3 +131,31 @@ def test_arrays_that_are_no_whole_memory_are_taken(tmp_path: Path, monkeypatch: 
     model = build(tmp_path, BODIES["epilogues"])
     x = np.random.default_rng(1).standard_normal((5, 4, 80)).astype(np.float32)
     np.testing.assert_array_equal(flat(model(x.transpose(1, 0, 2)[:, :, ::2]))[0], flat(model(x.transpose(1, 0, 2)[:, :, ::2].copy()))[0])
+
+
+@pytest.mark.parametrize("body", ["y = self.first(x); return self.second(y * torch.tanh(y)), y + y", "y = x * 2.0; return y + x, y"])
+def test_work_alone_gets_steps_joined(body: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for a compiler here: every kernel of the plan must ask for its own code, also the loop of a single op."""
+    monkeypatch.setenv("SCRIPTC_JIT", "auto")
+    monkeypatch.setattr(jit, "ENOUGH", 0)
+    monkeypatch.setattr(library, "WORTH_LOADING", 0)
+    joined: list[Frame] = []
+    plain = Frame.run
+
+    def run(self: Frame, plan: object, arguments: object) -> object:
+        result = plain(self, plan, arguments)  # type: ignore[arg-type]
+        joined[:] = [self] if any(isinstance(item, Segment) for item in self._items) else []
+        return result
+
+    monkeypatch.setattr(Frame, "run", run)
+    model = build(tmp_path, body)
+    x = np.random.default_rng(0).standard_normal((2, 6, 40)).astype(np.float32)
+    with scriptc.no_grad():
+        before = flat(model(x))
+        end = time.monotonic() + 120
+        while not joined and time.monotonic() < end:
+            time.sleep(0.01)
+            model(x)
+        assert joined
+        for a, b in zip(before, flat(model(x)), strict=True):
+            np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-5)

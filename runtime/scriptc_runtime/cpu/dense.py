@@ -111,7 +111,7 @@ class NativeDense:
         self.packs = tuple(p for p in (*places[1:], self._epilogue.scale) if p is not None)
         self.work = dense.rows * dense.depth * dense.columns
 
-    def state(self) -> str:
+    def state(self, work: int = 0) -> str:
         """That of the library."""
         return library.state()
 

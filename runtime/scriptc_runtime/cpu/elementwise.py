@@ -140,9 +140,9 @@ class NativeLoop:
         self.work = len(group.ops) * self._elements
         self._kinds = tuple(np.dtype(name) for name in printed.pointers)
 
-    def state(self) -> str:
-        """That of the loop and of the library that calls it."""
-        return min(self._code.state(), library.state(), key=(NEVER, WAITING, READY).index)
+    def state(self, work: int = 0) -> str:
+        """That of the loop, for which the whole plan's work speaks, and of the library that calls it."""
+        return min(self._code.state(work), library.state(self.work), key=(NEVER, WAITING, READY).index)
 
     def commands(self, operands: Sequence[np.ndarray], results: Sequence[np.ndarray], threads: int) -> list[Command] | None:
         """One call, or one for each part of the outermost loop."""

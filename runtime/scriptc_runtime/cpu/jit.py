@@ -61,16 +61,11 @@ class Code:
             _enqueue(self)
         return None
 
-    def state(self) -> str:
-        """READY, WAITING or NEVER; compiled now where the caller would rather wait."""
-        if self.function is None and not self._failed:
-            mode = os.environ.get("SCRIPTC_JIT", "auto")
-            if mode == "never":
-                return NEVER
-            if mode != "always" and not is_waiting():
-                return WAITING
-            self.compile()
-        return READY if self.function is not None else NEVER
+    def state(self, work: int = 0) -> str:
+        """READY, WAITING or NEVER, after a call of so many element operations."""
+        if self.ready(work) is not None:
+            return READY
+        return NEVER if self._failed or os.environ.get("SCRIPTC_JIT") == "never" else WAITING
 
     @property
     def address(self) -> int:

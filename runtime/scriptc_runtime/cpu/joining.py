@@ -56,7 +56,7 @@ class NativeJoin:
     def __init__(self, dim: int, joins: bool) -> None:
         self._dim, self._joins = dim, joins
 
-    def state(self) -> str:
+    def state(self, work: int = 0) -> str:
         """That of the library."""
         return library.state()
 

@@ -402,7 +402,7 @@ class NativeRegion:
         self.work = region.work
         self.packs = region.parameters
 
-    def state(self) -> str:
+    def state(self, work: int = 0) -> str:
         """That of the library."""
         return library.state()
 

@@ -21,6 +21,8 @@ from scriptc_runtime.plan.lowering import links
 from scriptc_runtime.plan.plan import Item, MakeItem, Plan, Step, aligned_bytes
 from scriptc_runtime.plan.policy import NEVER, WAITING
 
+PER_ELEMENT = 32      # multiplications of a product in the time that numpy takes for an operation on an element
+
 
 @dataclass(frozen=True)
 class Known:
@@ -277,12 +279,18 @@ def _memory(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     return aligned_bytes(size).view(dtype).reshape(shape)
 
+
 class Driver:
     """The engine's linker."""
 
     def is_waiting(self, plan: Plan) -> bool:
-        """True while a kernel of the plan is being compiled."""
-        return any(step.kernel.native is not None and step.kernel.native.state() == WAITING for step in plan.steps)
+        """True while a kernel of the plan is being compiled, or not worth it yet.
+
+        The smallest loop holds up all the others: it is worth compiling when the plan as a whole has done enough.
+        """
+        natives: list[Native] = [step.kernel.native for step in plan.steps if step.kernel.native is not None]
+        work = sum(native.work for native in natives) // PER_ELEMENT
+        return WAITING in [native.state(work) for native in natives]      # all of them: each asks for its own code
 
     def link(self, plan: Plan, item: MakeItem, views: Sequence[Sequence[np.ndarray | None]]) -> list[Item]:
         """Neighbouring steps with native commands in segments, all others as they are."""

@@ -31,9 +31,8 @@ class Packed:
     index: int
 
 
-
 class Native(Protocol):
-    """A kernel as commands. `work`: multiplications or so of one call; `threads`: whether they gain by being shared.
+    """A kernel as commands. `work`: multiplications or so of one call.
 
     `strided`: only the last dimension's elements need to be neighbours; else operands are copied until all are. `packs`: the operands that `pack`
     turns into other arrays, once for arrays that do not change; they must be known before the commands run.
@@ -43,8 +42,8 @@ class Native(Protocol):
     strided: bool
     packs: tuple[int, ...]
 
-    def state(self) -> str:
-        """READY, WAITING while something is being compiled, or NEVER."""
+    def state(self, work: int = 0) -> str:
+        """READY, WAITING while something is being compiled or not worth it yet, or NEVER; the plan has just done so much more `work`."""
         ...
 
     def commands(self, operands: Sequence[Any], results: Sequence[np.ndarray], threads: int) -> list[Command] | None:

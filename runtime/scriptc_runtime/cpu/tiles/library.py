@@ -52,16 +52,11 @@ def ready(work: int) -> Entry | None:
     return None
 
 
-def state() -> str:
-    """READY, WAITING while it is compiled or not worth it yet, or NEVER; loaded now where the caller would rather wait."""
-    if _found is None:
-        mode = os.environ.get("SCRIPTC_JIT", "auto")
-        if mode == "never":
-            return NEVER
-        if mode != "always" and not is_waiting():
-            return WAITING
-        entry()
-    return READY
+def state(work: int = 0) -> str:
+    """READY, WAITING while it is compiled or not worth it yet, or NEVER, after a call of so many multiplications."""
+    if ready(work) is not None:
+        return READY
+    return NEVER if os.environ.get("SCRIPTC_JIT") == "never" else WAITING
 
 
 def entry() -> Entry:
