@@ -10,7 +10,7 @@ import numpy as np
 
 from scriptc_runtime import versions
 from scriptc_runtime.cpu import team
-from scriptc_runtime.cpu.driver.native import In, Out, Packed
+from scriptc_runtime.cpu.driver.native import In, Native, Out, Packed
 from scriptc_runtime.cpu.scratch import Scratch
 from scriptc_runtime.cpu.tiles import layouts, library
 from scriptc_runtime.cpu.tiles.commands import CACHE_BYTES, NO_FUNCTION, NO_LIMITS, At, Command, Limits, Word
@@ -19,7 +19,17 @@ from scriptc_runtime.cpu.tiles.move_commands import copy
 
 _FLOAT = 4
 BLOCKED_ROWS = 8      # from which on copying x in blocks costs less than rows that collide in the cache
-_FREE = np.array(NO_LIMITS, np.float32)
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """What follows the product: which operands are the factors of the columns and what is added; limits; then one of FUNCTIONS."""
+
+    scale: int | None = None
+    residual: int | None = None
+    limits: Limits = NO_LIMITS
+    function: int = NO_FUNCTION
+    parameters: tuple[float, float] = (0.0, 0.0)
 
 
 class Dense:
@@ -35,7 +45,6 @@ class Dense:
         places = np.arange(rows, dtype=np.int64)
         self._a_rows = places * (self.full_depth * _FLOAT)
         self._c_rows = places * (self.full_columns * _FLOAT)
-        self._table = np.array([1, 0, 1, 0, self.full_depth // LANES, VECTOR_BYTES, VECTOR_BYTES], np.int64)
         self._packed: tuple[tuple[np.ndarray | None, ...], tuple[int | None, ...], tuple[np.ndarray, np.ndarray]] | None = None
 
     def pack(self, weight: np.ndarray, bias: np.ndarray | None, scale: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -76,29 +85,26 @@ class Dense:
                     self._run(entry, source, panels, start, wide)
                 np.copyto(target, wide[:, :self.columns])
 
-    def _run(self, entry: library.Entry, x: np.ndarray, panels: np.ndarray, bias: np.ndarray, y: np.ndarray) -> None:
-        by_panels = panels.nbytes > x.nbytes
+    def product(self, x: Word, panels: Word, y: Word, bias: Word, a_rows: np.ndarray, c_rows: np.ndarray, step: int = VECTOR_BYTES,
+                added: Word = None, epilogue: Epilogue | None = None) -> Command:
+        """The product of rows that are whole blocks. `a_rows`, `c_rows`: their places; `step`: bytes from block to block of a row of x."""
+        epilogue = epilogue or Epilogue()
+        by_panels = self.full_columns > self.rows       # weights are more than activations
         chunk = self.rows if by_panels else max(MOST_ROWS, CACHE_BYTES // (self.full_depth * _FLOAT) // MOST_ROWS * MOST_ROWS)
-        words = np.array([x.ctypes.data, panels.ctypes.data, y.ctypes.data, bias.ctypes.data, 0, self._a_rows.ctypes.data,
-                          self._c_rows.ctypes.data, self._table.ctypes.data, _FREE.ctypes.data, self.rows, self.full_columns // LANES,
-                          self.full_depth * PANEL * VECTOR_BYTES, chunk, 1, 0, 0, by_panels, NO_FUNCTION, 0], np.int64)
+        table = np.array([1, 0, 1, 0, self.full_depth // LANES, step, VECTOR_BYTES], np.int64)
+        return Command("product", [
+            x, panels, y, bias, added, a_rows, c_rows, table, np.array(epilogue.limits, np.float32), self.rows, self.full_columns // LANES,
+            self.full_depth * PANEL * VECTOR_BYTES, chunk, 1, 0, 0, int(by_panels), epilogue.function, np.array(epilogue.parameters, np.float32)])
+
+    def _run(self, entry: library.Entry, x: np.ndarray, panels: np.ndarray, bias: np.ndarray, y: np.ndarray) -> None:
+        command = self.product(x, panels, y, bias, self._a_rows, self._c_rows)
+        words = command.table({})
         call = np.array([library.NAMES.index("product"), words.ctypes.data], np.int64)
         work = self.rows * self.full_depth * self.full_columns
         team.run(entry, call, team.get_num_threads() if work >= team.ENOUGH else 1)
 
 
-@dataclass(frozen=True)
-class Epilogue:
-    """What follows the product: which operands are the factors of the columns and what is added; limits; then one of FUNCTIONS."""
-
-    scale: int | None = None
-    residual: int | None = None
-    limits: Limits = NO_LIMITS
-    function: int = NO_FUNCTION
-    parameters: tuple[float, float] = (0.0, 0.0)
-
-
-class NativeDense:
+class NativeDense(Native):
     """A linear layer as commands. `places`: which operands are x, the weight and the bias (None: there is none)."""
 
     strided = True
@@ -110,10 +116,6 @@ class NativeDense:
         self._given = [p is not None for p in (*places[1:], self._epilogue.scale)]
         self.packs = tuple(p for p in (*places[1:], self._epilogue.scale) if p is not None)
         self.work = dense.rows * dense.depth * dense.columns
-
-    def state(self, work: int = 0) -> str:
-        """That of the library."""
-        return library.state()
 
     def pack(self, operands: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         """Panels of the weight, and the bias."""
@@ -144,23 +146,16 @@ class NativeDense:
         wide = y
         if columns != dense.columns:
             result = wide = np.empty((rows, columns), np.float32)
+        part = y if wide is y else wide[:, :dense.columns].reshape(y.shape)
         c_rows = row_offsets(wide)
         added: Word = None
         if epilogue.residual is not None:
             residual, added = operands[epilogue.residual], At(In(epilogue.residual))
             if wide is not y or not np.array_equal(row_offsets(residual), c_rows):
-                part = wide.reshape(-1, columns)[:, :dense.columns].reshape(y.shape) if wide is not y else y
                 made.append(copy(residual, part, added, result))
                 added = result
-        by_panels = columns > rows
-        chunk = rows if by_panels else max(MOST_ROWS, CACHE_BYTES // (depth * _FLOAT) // MOST_ROWS * MOST_ROWS)
-        table = np.array([1, 0, 1, 0, depth // LANES, step, VECTOR_BYTES], np.int64)
-        made.append(Command("product", [
-            source, At(Packed(0)), result, At(Packed(1)), added, a_rows, c_rows, table, np.array(epilogue.limits, np.float32), rows,
-            columns // LANES, depth * PANEL * VECTOR_BYTES, chunk, 1, 0, 0, int(by_panels), epilogue.function,
-            np.array(epilogue.parameters, np.float32)]))
+        made.append(dense.product(source, At(Packed(0)), result, At(Packed(1)), a_rows, c_rows, step, added, epilogue))
         if wide is not y:
-            part = wide[:, :dense.columns].reshape(y.shape)
             made.append(copy(part, y, wide, At(Out(0))))
         return None if None in made else made   # type: ignore[return-value]
 

@@ -11,7 +11,7 @@ from scriptc.interp.registry import REFERENCES
 from scriptc.ir.graph import Literal, Value
 from scriptc.ir.types import TensorType
 from scriptc_runtime.cpu.addresses import address
-from scriptc_runtime.cpu.driver.native import In, Out
+from scriptc_runtime.cpu.driver.native import In, Native, Out
 from scriptc_runtime.cpu.jit import Code, code_for
 from scriptc_runtime.cpu.printer import Printed, Unprintable, print_group, printable
 from scriptc_runtime.cpu.tiles import library
@@ -128,11 +128,8 @@ class _Loop:
         function(*map(address, arrays), *map(address, out), address(integers), address(floats))
 
 
-class NativeLoop:
+class NativeLoop(Native):
     """A printed loop as a command; large ones are shared by their outermost loop."""
-
-    strided = False
-    packs: tuple[int, ...] = ()
 
     def __init__(self, group: Group, printed: Printed, code: Code) -> None:
         self._printed, self._code = printed, code
@@ -148,19 +145,15 @@ class NativeLoop:
         """One call, or one for each part of the outermost loop."""
         printed = self._printed
         turns = int(printed.integers[0] or 0)
-        parts = min(threads, turns, self._elements // PART_ELEMENTS) if threads > 1 else 1
+        parts = max(1, min(threads, turns, self._elements // PART_ELEMENTS))
         floats = np.array([v or 0.0 for v in printed.floats] or [0.0], np.float64)
         places = (*(In(i) for i in printed.tensors), *(Out(i) for i in range(len(results))))
         made: list[list[Word]] = []
-        for part in range(max(parts, 1)):
-            first, last = turns * part // max(parts, 1), turns * (part + 1) // max(parts, 1)
+        for part in range(parts):
+            first, last = turns * part // parts, turns * (part + 1) // parts
             integers = np.array([v or 0 for v in printed.integers], np.int64)
             integers[0] = last - first
             made.append([*(At(place, first * step * kind.itemsize) for place, step, kind in zip(places, printed.outer, self._kinds, strict=True)),
                          integers, floats])
         command = call(self._code.address, made)
         return None if command is None else [command]
-
-    def pack(self, operands: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
-        """Nothing."""
-        return ()

@@ -1,7 +1,6 @@
 """A linear layer with what follows it: factors of its columns, an activation, or a tensor of the same shape that is added."""
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,9 +9,9 @@ import numpy as np
 from scriptc.ir.graph import Literal
 from scriptc.ir.types import TensorType, float32
 from scriptc_runtime.cpu.blocked.nodes import function_of, limits_of
-from scriptc_runtime.cpu.blocked.support import ACTIVATIONS
+from scriptc_runtime.cpu.blocked.support import is_activation
 from scriptc_runtime.cpu.dense import Dense, Epilogue, NativeDense
-from scriptc_runtime.cpu.linalg import ENOUGH
+from scriptc_runtime.cpu.linalg import packed_sizes
 from scriptc_runtime.plan.bind import BoundOp, is_static
 from scriptc_runtime.plan.clusters import Cluster
 from scriptc_runtime.plan.lowering import lowers_chains
@@ -22,7 +21,7 @@ from scriptc_runtime.plan.plan import Kernel
 def continues(chain: Sequence[BoundOp], bound: BoundOp) -> bool:
     """A factor per column first, then one activation or one sum."""
     head = chain[0]
-    if not _is_packed(head) or bound.result_types[0] != head.result_types[0]:
+    if packed_sizes(*head.operand_types[:2]) is None or not is_static(head.result_types[0]) or bound.result_types[0] != head.result_types[0]:
         return False
     if any(member.name != "mul" for member in chain[1:]):
         return False
@@ -30,16 +29,7 @@ def continues(chain: Sequence[BoundOp], bound: BoundOp) -> bool:
         return len(chain) == 1 and _other_shape(chain, bound) == head.result_types[0].shape[-1:]  # type: ignore[union-attr, index]
     if bound.name == "add":
         return _other_shape(chain, bound) == head.result_types[0].shape  # type: ignore[union-attr]
-    if bound.name == "elu":
-        return bound.op.attributes["scale"] == 1.0 and bound.op.attributes["input_scale"] == 1.0
-    return bound.name in ACTIVATIONS
-
-
-def _is_packed(bound: BoundOp) -> bool:
-    kind, weight = bound.operand_types[:2]
-    return (isinstance(kind, TensorType) and kind.dtype is float32 and is_static(bound.result_types[0]) and is_static(kind) and bool(kind.shape)
-            and all(kind.shape or ()) and isinstance(weight, TensorType) and weight.rank == 2 and is_static(weight)
-            and math.prod(weight.shape) >= ENOUGH)  # type: ignore[arg-type]
+    return is_activation(bound)
 
 
 def _other_shape(chain: Sequence[BoundOp], bound: BoundOp) -> Any:
@@ -72,10 +62,9 @@ def lower_chain(cluster: Cluster, fallback: Callable[[], Callable[..., list[Any]
             epilogue = Epilogue(function=which, parameters=parameters)
         before = bound.results[0]
     epilogue = Epilogue(scale, residual, epilogue.limits, epilogue.function, epilogue.parameters)
-    x, weight = head.operand_types[:2]
-    assert isinstance(x, TensorType) and isinstance(weight, TensorType) and x.shape is not None and weight.shape is not None
-    shape: tuple[int, ...] = x.shape  # type: ignore[assignment]
-    dense = Dense(math.prod(shape[:-1]), shape[-1], int(weight.shape[0]), None)  # type: ignore[arg-type]
+    sizes = packed_sizes(*head.operand_types[:2])
+    assert sizes is not None
+    dense = Dense(*sizes, None)
     w, b = head.operands[1], head.operands[2]
     native = NativeDense(dense, (place[head.operands[0]], place[w], None if isinstance(b, Literal) else place[b]), epilogue)
     plain: list[Callable[..., list[Any]]] = []

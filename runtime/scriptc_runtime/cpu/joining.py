@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from scriptc.ir.types import TensorType
-from scriptc_runtime.cpu.driver.native import In, Out
-from scriptc_runtime.cpu.tiles import library
+from scriptc_runtime.cpu.addresses import address
+from scriptc_runtime.cpu.driver.native import In, Native, Out
 from scriptc_runtime.cpu.tiles.commands import At, Command
 from scriptc_runtime.cpu.tiles.move_commands import copy
 from scriptc_runtime.plan.bind import is_static
@@ -46,29 +46,18 @@ def parts(result: np.ndarray, arrays: Sequence[np.ndarray], dim: int, joins: boo
     return [result[(*lead, slice(end - array.shape[dim], end))] for array, end in zip(arrays, ends, strict=True)]
 
 
-class NativeJoin:
+class NativeJoin(Native):
     """A copy per operand."""
 
     strided = True
-    packs: tuple[int, ...] = ()
-    work = 0
 
     def __init__(self, dim: int, joins: bool) -> None:
         self._dim, self._joins = dim, joins
-
-    def state(self, work: int = 0) -> str:
-        """That of the library."""
-        return library.state()
 
     def commands(self, operands: Sequence[Any], results: Sequence[np.ndarray], threads: int) -> list[Command] | None:
         """Copies; none of nothing."""
         made = []
         for index, (array, part) in enumerate(zip(operands, parts(results[0], operands, self._dim, self._joins), strict=True)):
             if part.size:
-                offset = part.__array_interface__["data"][0] - results[0].__array_interface__["data"][0]
-                made.append(copy(array, part, At(In(index)), At(Out(0), offset)))
+                made.append(copy(array, part, At(In(index)), At(Out(0), address(part) - address(results[0]))))
         return None if None in made else made   # type: ignore[return-value]
-
-    def pack(self, operands: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
-        """Nothing."""
-        return ()

@@ -5,8 +5,9 @@ import math
 
 import numpy as np
 
-from scriptc.ir.types import float32
+from scriptc.ir.types import TensorType, Type, float32
 from scriptc_runtime.cpu.dense import Dense, NativeDense
+from scriptc_runtime.plan.bind import is_static
 from scriptc_runtime.plan.lowering import Site, lowers
 from scriptc_runtime.plan.plan import Kernel
 
@@ -34,14 +35,22 @@ def lower_linear(site: Site) -> Kernel | None:
         if bias is not None:
             np.add(result, bias, out=result)
 
-    kind = site.tensor(0)
-    if kind.dtype is float32 and kind.shape and all(kind.shape):
-        rows, depth = math.prod(kind.shape[:-1]), int(kind.shape[-1])  # type: ignore[arg-type]
-        columns = int(site.tensor(1).shape[0])  # type: ignore[index, arg-type]
-        if depth * columns >= ENOUGH:
-            dense = Dense(rows, depth, columns, run)
-            return Kernel("linear.packed", dense, writes_out=True, fresh=True, native=NativeDense(dense))
+    sizes = packed_sizes(site.tensor(0), site.tensor(1))
+    if sizes is not None:
+        dense = Dense(*sizes, run)
+        return Kernel("linear.packed", dense, writes_out=True, fresh=True, native=NativeDense(dense))
     return Kernel("linear", run, writes_out=True, fresh=True)
+
+
+def packed_sizes(x: Type, weight: Type) -> tuple[int, int, int] | None:
+    """Rows, features and columns of a linear layer that is worth packing; None if it is not."""
+    if not all(isinstance(kind, TensorType) and kind.dtype is float32 and is_static(kind) for kind in (x, weight)):
+        return None
+    given: tuple[int, ...] = x.shape  # type: ignore[union-attr, assignment]
+    sizes: tuple[int, ...] = weight.shape  # type: ignore[union-attr, assignment]
+    if len(sizes) != 2 or not given or not all(given) or math.prod(sizes) < ENOUGH:
+        return None
+    return math.prod(given[:-1]), given[-1], sizes[0]
 
 
 @lowers("matmul", target="cpu")

@@ -94,7 +94,7 @@ if hasattr(os, "register_at_fork"):
 
 def run(entry: Entry, calls: np.ndarray, threads: int) -> None:
     """Run the commands of a table [count, 2] on up to `threads` threads."""
-    _team.run(entry, calls.ctypes.data, calls.size // 2, threads)
+    run_at(entry, calls.ctypes.data, calls.size // 2, threads)
 
 
 def run_at(entry: Entry, calls: int, count: int, threads: int) -> None:

@@ -13,7 +13,7 @@ from scriptc_runtime import versions
 from scriptc_runtime.cpu import team
 from scriptc_runtime.cpu.blocked.nodes import COMBINATION_PLACES, Node, function_of, nodes_of
 from scriptc_runtime.cpu.blocked.support import Supported, is_worth, plane_shape, unit_of, work_of
-from scriptc_runtime.cpu.driver.native import In, Out, Packed
+from scriptc_runtime.cpu.driver.native import In, Native, Out, Packed
 from scriptc_runtime.cpu.tiles import commands, layouts, library
 from scriptc_runtime.cpu.tiles.commands import Command, Operands, Part, Window, Word
 from scriptc_runtime.cpu.tiles.geometry import LANES
@@ -392,19 +392,13 @@ class Region:
             self._free.append(instance)
 
 
-class NativeRegion:
+class NativeRegion(Native):
     """A region as commands."""
-
-    strided = False
 
     def __init__(self, region: Region) -> None:
         self._region = region
         self.work = region.work
         self.packs = region.parameters
-
-    def state(self, work: int = 0) -> str:
-        """That of the library."""
-        return library.state()
 
     def pack(self, operands: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         """Weights and bias of each node."""

@@ -32,6 +32,12 @@ def unit_of(groups: int, channels: int, out: int) -> int:
     return 0
 
 
+def is_activation(bound: BoundOp) -> bool:
+    """True for an activation that the kernels know, with these attributes."""
+    attributes = bound.op.attributes
+    return bound.name in ACTIVATIONS and (bound.name != "elu" or (attributes["scale"] == 1.0 and attributes["input_scale"] == 1.0))
+
+
 class Supported:
     """The `supports` of one program: elementwise ops take part where they continue what a convolution began."""
 
@@ -61,11 +67,9 @@ class Supported:
         if bound.name == "batch_norm":
             return self._plain(bound.operands[1:]) and all(is_static(k) for k, v in zip(bound.operand_types, bound.operands, strict=True)
                                                            if not isinstance(v, Literal))
-        if bound.name == "elu":
-            return bound.op.attributes["scale"] == 1.0 and bound.op.attributes["input_scale"] == 1.0
         if bound.name == "avg_pool":
             return not bound.op.attributes["ceil_mode"] and bound.op.attributes["divisor_override"] is None
-        return bound.name in ACTIVATIONS or bound.name in ("max_pool", "adaptive_avg_pool")
+        return is_activation(bound) or bound.name in ("max_pool", "adaptive_avg_pool")
 
     def _plain(self, values: tuple[Value, ...]) -> bool:
         """True for parameters: values that no blocked op made."""

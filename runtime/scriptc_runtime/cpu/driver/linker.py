@@ -130,12 +130,12 @@ class _Linker:
         native: Native | None = step.kernel.native
         if native is None or native.state() == NEVER:
             return False
-        contents = [NotImplemented if i in native.packs else self._content(slot) for i, slot in enumerate(step.inputs)]
-        if any(c is NotImplemented and i not in native.packs for i, c in enumerate(contents)):
+        contents = [self._content(slot) for slot in step.inputs]
+        if NotImplemented in contents:
             return False
         sources = []
         for i in native.packs:
-            source = self._packable(index, step.inputs[i])
+            source = self._packable(index, step.inputs[i], contents[i])
             if source is None:
                 return False
             sources.append(source)
@@ -146,20 +146,19 @@ class _Linker:
         places: dict[object, Place] = {}
         operands: list[Any] = []
         for i, content in enumerate(contents):
-            if not isinstance(content, Known):
-                operands.append(self._kind_of(step.inputs[i]) if content is NotImplemented else content)
+            if not isinstance(content, Known) or i in native.packs:     # of a packed operand only the shape counts here
+                operands.append(content.array if isinstance(content, Known) else content)
                 continue
             if not (_has_rows(content.array) if native.strided else content.array.flags.c_contiguous):
                 gathered = self._gathered(index, content, content.array.shape)
                 if gathered is None:
-                    return False
+                    return self._without(before)
                 content = Known(gathered)
             operands.append(content.array)
             places[In(i)] = self._place(index, content)
         commands = native.commands(operands, results, self.threads)
         if commands is None:
-            del self.draft.commands[before:], self.draft.places[before:]
-            return False
+            return self._without(before)
         for i, (slot, buffer, view) in enumerate(zip(step.outputs, step.buffers, self.views[index], strict=True)):
             if view is None:
                 edge = self.draft.leaving.setdefault(slot, Edge(slot, buffer.shape, buffer.dtype))
@@ -180,14 +179,13 @@ class _Linker:
         self.draft.work += native.work
         return True
 
-    def _kind_of(self, slot: int) -> Any:
-        """A stand-in for an operand that is packed when the call comes: its shape is what counts."""
-        found = self._content(slot)
-        return found.array if isinstance(found, Known) else found
+    def _without(self, first: int) -> bool:
+        """Take back the commands from `first` on, of a step that does not join after all."""
+        del self.draft.commands[first:], self.draft.places[first:]
+        return False
 
-    def _packable(self, index: int, slot: int) -> tuple[int | np.ndarray | None, tuple[View, ...]] | None:
+    def _packable(self, index: int, slot: int, content: Any) -> tuple[int | np.ndarray | None, tuple[View, ...]] | None:
         """Where an operand comes from that must be there before the commands run. None if the commands make it."""
-        content = self._content(slot)
         if content is None or (isinstance(content, Known) and content.root is None and slot in self.plan.constants):
             return (None if content is None else content.array), ()
         if not isinstance(content, Known) or content.root is None or content.root in self.inside:

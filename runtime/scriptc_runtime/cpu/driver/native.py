@@ -3,10 +3,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from scriptc_runtime.cpu.tiles import library
 from scriptc_runtime.cpu.tiles.commands import Command
 
 
@@ -31,25 +32,25 @@ class Packed:
     index: int
 
 
-class Native(Protocol):
+class Native:
     """A kernel as commands. `work`: multiplications or so of one call.
 
     `strided`: only the last dimension's elements need to be neighbours; else operands are copied until all are. `packs`: the operands that `pack`
     turns into other arrays, once for arrays that do not change; they must be known before the commands run.
     """
 
-    work: int
-    strided: bool
-    packs: tuple[int, ...]
+    work: int = 0
+    strided: bool = False
+    packs: tuple[int, ...] = ()
 
     def state(self, work: int = 0) -> str:
         """READY, WAITING while something is being compiled or not worth it yet, or NEVER; the plan has just done so much more `work`."""
-        ...
+        return library.state()
 
     def commands(self, operands: Sequence[Any], results: Sequence[np.ndarray], threads: int) -> list[Command] | None:
         """The commands; None if they cannot serve operands that lie like this. Arrays tell dtype, shape and strides: nothing may be read."""
-        ...
+        raise NotImplementedError
 
     def pack(self, operands: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         """What is made of the operands named in `packs`."""
-        ...
+        return ()

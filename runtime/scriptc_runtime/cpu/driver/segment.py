@@ -67,7 +67,7 @@ class Segment:
         self._calls = address(calls)
         self._count = calls.size // 2
         self._entry = library.entry()
-        self._entering = [(e, e.slot, e.shape, e.dtype, tuple(e.words)) for e in draft.entering.values()]
+        self._entering = [(e.slot, e.shape, e.dtype, tuple(e.words)) for e in draft.entering.values()]
         self._last: list[np.ndarray | None] = [None] * len(self._entering)
         self._leaving = [(e.slot, e.shape, e.dtype, tuple(e.words)) for e in draft.leaving.values()]
         self._packing = draft.packing
@@ -83,7 +83,7 @@ class Segment:
     def __call__(self, slots: list[Any]) -> None:
         words, last = self._words, self._last
         held: list[np.ndarray] = []
-        for index, (_, slot, shape, dtype, places) in enumerate(self._entering):
+        for index, (slot, shape, dtype, places) in enumerate(self._entering):
             array = slots[slot]
             if array is last[index]:
                 continue

@@ -136,17 +136,13 @@ def move_kernels(word: Any, intrinsic: Any, chain: Any) -> dict[str, Any]:
                 gather(size, read, source_step, written, target_step, count)
             i4 += 1
             if i4 == n4:
-                i4 = 0
-                i3 += 1
-                if i3 == n3:
-                    i3 = 0
-                    i2 += 1
-                    if i2 == n2:
-                        i2 = 0
-                        i1 += 1
-                        if i1 == n1:
-                            i1 = 0
-                            i0 += 1
+                i4, i3 = 0, i3 + 1
+            if i3 == n3:
+                i3, i2 = 0, i2 + 1
+            if i2 == n2:
+                i2, i1 = 0, i1 + 1
+            if i1 == n1:
+                i1, i0 = 0, i0 + 1
 
     @compiled
     def call(d: Any, t: Any, n: Any) -> None:
