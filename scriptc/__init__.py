@@ -25,6 +25,7 @@ _NAMES = {
     "no_grad": ("scriptc_runtime.tape", "no_grad"),
     "enable_grad": ("scriptc_runtime.tape", "enable_grad"),
     "set_grad_enabled": ("scriptc_runtime.tape", "set_grad_enabled"),
+    "Generator": ("scriptc_runtime.random", "Generator"),
     "manual_seed": ("scriptc_runtime.random", "manual_seed"),
     "ScriptcError": ("scriptc.errors", "ScriptcError"),
     "CompileError": ("scriptc.errors", "CompileError"),
@@ -33,11 +34,12 @@ _NAMES = {
     "CallError": ("scriptc.errors", "CallError"),
     "VerificationError": ("scriptc.errors", "VerificationError"),
 }
-_MODULES = {"nn": "scriptc_runtime.nn", "optim": "scriptc_runtime.optim", "errors": "scriptc.errors"}
+_MODULES = {"nn": "scriptc_runtime.nn", "optim": "scriptc_runtime.optim", "utils": "scriptc_runtime.utils", "errors": "scriptc.errors"}
 
 if TYPE_CHECKING:
-    from scriptc_runtime import nn, optim
+    from scriptc_runtime import nn, optim, utils
     from scriptc_runtime.module import Module, load
+    from scriptc_runtime.random import Generator, manual_seed
     from scriptc_runtime.tape import enable_grad, no_grad, set_grad_enabled
     from scriptc_runtime.tensor import Tensor, tensor
 
@@ -46,8 +48,8 @@ if TYPE_CHECKING:
     from scriptc.errors import ArchiveError, CallError, CompileError, ScriptcError, VerificationError, WeightsError
 
 __all__ = [
-    "ArchiveError", "CallError", "CompileError", "Module", "ScriptcError", "Tensor", "VerificationError", "WeightsError", "check",
-    "compile", "enable_grad", "errors", "load", "manual_seed", "nn", "no_grad", "optim", "set_grad_enabled", "tensor",
+    "ArchiveError", "CallError", "CompileError", "Generator", "Module", "ScriptcError", "Tensor", "VerificationError", "WeightsError",
+    "check", "compile", "enable_grad", "errors", "load", "manual_seed", "nn", "no_grad", "optim", "set_grad_enabled", "tensor", "utils",
 ]
 
 

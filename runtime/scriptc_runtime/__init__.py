@@ -2,13 +2,13 @@
 
 In: a `Program` with its tensors (from an archive), numpy arrays. Out: tensors; gradients and updated parameters.
 """
-from scriptc_runtime import nn, optim
+from scriptc_runtime import nn, optim, utils
 from scriptc_runtime.module import Module, load
-from scriptc_runtime.random import manual_seed
+from scriptc_runtime.random import Generator, manual_seed
 from scriptc_runtime.tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from scriptc_runtime.tensor import Parameter, Tensor, tensor
 
 __all__ = [
-    "Module", "Parameter", "Tensor", "enable_grad", "is_grad_enabled", "load", "manual_seed", "nn", "no_grad", "optim",
-    "set_grad_enabled", "tensor",
+    "Generator", "Module", "Parameter", "Tensor", "enable_grad", "is_grad_enabled", "load", "manual_seed", "nn", "no_grad", "optim",
+    "set_grad_enabled", "tensor", "utils",
 ]

@@ -6,6 +6,7 @@ on its own. torch's stream is MT19937 with the conversions of ATen's CPU kernels
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import numpy as np
 
@@ -45,13 +46,15 @@ class TorchGenerator:
     def __init__(self, seed: int) -> None:
         self.manual_seed(seed)
 
-    def manual_seed(self, seed: int) -> None:
+    def manual_seed(self, seed: int) -> Self:
+        """Restart at `seed`; itself."""
         self.seed = seed
         state = np.random.MT19937()
         state._legacy_seeding(seed % 2**32)
         self._bits = np.random.Generator(state)
         self._raw = state
         self._next_normal: float | None = None
+        return self
 
     def words(self, count: int) -> np.ndarray:
         """The next `count` 32-bit outputs."""
@@ -102,12 +105,11 @@ class TorchGenerator:
 
     def permutation(self, n: int) -> np.ndarray:
         """A random order of 0 .. n-1 by a forward Fisher-Yates shuffle."""
-        order = np.arange(n)
-        words = self.words(max(n - 1, 0))
-        for i in range(n - 1):
-            j = i + int(words[i] % np.uint32(n - i))
-            order[i], order[j] = order[j], order[i]
-        return order
+        order = list(range(n))  # swapping in a list takes a fifth of the time it takes in an array
+        left = np.arange(n, 1, -1, dtype=np.uint32)
+        for i, step in enumerate((self.words(len(left)) % left).tolist()):
+            order[i], order[i + step] = order[i + step], order[i]
+        return np.array(order, np.int64)
 
     def bernoulli(self, p: float, count: int) -> np.ndarray:
         """True with probability p: 53-bit uniforms below p (Tensor.bernoulli_ and dropout)."""
