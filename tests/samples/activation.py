@@ -30,6 +30,9 @@ def samples() -> list[Sample]:
         finite = tails[np.abs(tails) != np.inf]
         found += [Sample(op, (x,), attributes, meaning) for x in (finite if op == "gelu" else tails, np.array(0.3), np.zeros((0, 2), np.float32))]
         found += [Sample(op, (normal(7, dtype=dtype),), attributes, meaning) for dtype in ("float16", "bfloat16")]
+    for low, high in ((0.0, None), (-0.5, 0.75)):
+        found.append(Sample("clamp_gradient", (normal(3, 4), normal(4, 4)[1:] * 2), {"low": low, "high": high}, None, True, (0,)))
+        found.append(Sample("clamp_gradient", (np.arange(9, dtype=np.float32), tails), {"low": low, "high": high}))
     return found
 
 

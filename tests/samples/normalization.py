@@ -49,6 +49,15 @@ def batch_train(x: Any, weight: Any, bias: Any) -> Any:
     return result, x.detach().mean(over), x.detach().var(over, unbiased=False)
 
 
+def batch_train_gradient(g: Any, x: Any, mean: Any, var: Any, weight: Any) -> Any:
+    """torch's gradients of a batch normalised by its own statistics, which it computes itself."""
+    import torch
+
+    x, weight = x.detach().requires_grad_(), (torch.ones_like(mean) if weight is None else weight.detach()).requires_grad_()
+    bias = torch.zeros_like(mean).requires_grad_()
+    return torch.autograd.grad(functional("batch_norm", training=True, eps=1e-3)(x, None, None, weight, bias), (x, weight, bias), g)
+
+
 def channels() -> list[Sample]:
     found = []
     eps = {"eps": 1e-3}
@@ -60,6 +69,8 @@ def channels() -> list[Sample]:
             found += [Sample("batch_norm", (x, mean, var, w, b), eps, None, True),
                       Sample("batch_norm", (x, mean, var, w, b), eps, batch, True, (0, 3, 4)),
                       Sample("batch_norm_train", (x, w, b), eps, batch_train, True, differences=False)]
+            own = x.mean((0, *range(2, x.ndim))), x.var((0, *range(2, x.ndim)))
+            found.append(Sample("batch_norm_gradient", (normal(*shape)[::-1].copy(), x, *own, w), eps, batch_train_gradient))
             found += [Sample("group_norm", (x, w, b), {"groups": g, **eps},
                              lambda t, u, v, n=g: functional("group_norm", num_groups=n, eps=1e-3)(t, weight=u, bias=v), True)
                       for g in (1, 2, 4)]

@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from scriptc.interp.ops.elementwise import error_function, keep
-from scriptc.interp.registry import REFERENCES, widened
+from scriptc.interp.registry import REFERENCES, reference, widened
+
+
+@reference
+@widened
+def clamp_gradient(g: np.ndarray, x: np.ndarray, *, low: float, high: float | None) -> np.ndarray:
+    beyond = x <= low
+    return np.where(beyond if high is None else beyond | (x >= high), g.dtype.type(0), g)
 
 
 def _register(name: str, function: Callable[..., Any]) -> None:

@@ -74,6 +74,20 @@ def batch_norm_train(x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray 
 
 @reference
 @widened
+def batch_norm_gradient(g: np.ndarray, x: np.ndarray, mean: np.ndarray, var: np.ndarray, weight: np.ndarray | None, *,
+                        eps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    over, count = (0, *range(2, x.ndim)), x.size // max(x.shape[1], 1)
+    with np.errstate(all="ignore"):
+        inverse = 1 / np.sqrt(var + x.dtype.type(eps))
+        normal = (x - channelwise(mean, x)) * channelwise(inverse, x)
+        dweight, dbias = (g * normal).sum(over), g.sum(over)
+        scale = inverse if weight is None else inverse * weight
+        dx = channelwise(scale, x) * (g - channelwise(dbias, x) / count - normal * channelwise(dweight, x) / count)
+    return np.asarray(dx, x.dtype), np.asarray(dweight, x.dtype), np.asarray(dbias, x.dtype)
+
+
+@reference
+@widened
 def group_norm(x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, *, groups: int, eps: float) -> np.ndarray:
     grouped = x.reshape(x.shape[0], groups, x.size // (x.shape[0] * groups) if x.shape[0] else 0)
     centred = grouped - grouped.mean(2, keepdims=True)

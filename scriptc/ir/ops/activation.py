@@ -108,8 +108,16 @@ def threshold(x: E, *, threshold: float, value: float) -> Any:
     return masked_fill(x, le(x, threshold), value)
 
 
+@elementwise(accepts="floating")
+def clamp_gradient(g: E, x: E, *, low: float, high: float | None = None) -> Any:
+    """g where low < x < high, elsewhere 0; where x is nan, g. The gradient of `relu` and `hardtanh`, one op so that engines can recognise it."""
+    kept = masked_fill(g, le(x, low), 0.0)
+    return kept if high is None else masked_fill(kept, ge(x, high), 0.0)
+
+
+clamp_gradient.gradient(lambda g, y, inner, x, **limits: (clamp_gradient(g, x, **limits), None))
 # By the result, as the next layer keeps it anyway.
-relu.gradient(lambda g, y, x: masked_fill(g, le(y, 0.0), 0.0))
+relu.gradient(lambda g, y, x: clamp_gradient(g, y, low=0.0))
 sigmoid.gradient(lambda g, y, x: g * y * (1.0 - y))
 softsign.gradient(lambda g, y, x: g / square_of(1.0 + maximum(x, -x)))
 logsigmoid.gradient(lambda g, y, x: g * sigmoid(-x))
@@ -152,7 +160,7 @@ def _(g: Any, y: Any, x: Any, *, negative_slope: float) -> Any:
 
 @hardtanh.gradient
 def _(g: Any, y: Any, x: Any, *, min_value: float, max_value: float) -> Any:
-    return masked_fill(masked_fill(g, le(x, min_value), 0.0), ge(x, max_value), 0.0)
+    return clamp_gradient(g, x, low=min_value, high=max_value)
 
 
 @hardsigmoid.gradient

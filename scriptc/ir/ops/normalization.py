@@ -5,7 +5,7 @@ from typing import Any
 
 from scriptc.ir.ops.elementwise import exp, rsqrt
 from scriptc.ir.ops.reduction import real
-from scriptc.ir.registry import OpError, Tensor, axis, floating, op, positive, same_dtype, same_size, shape_text
+from scriptc.ir.registry import OpError, Tensor, axis, floating, op, positive, same_dtype, same_size, same_type, shape_text
 from scriptc.ir.types import TensorType
 
 
@@ -93,6 +93,15 @@ def batch_norm_train(x: Tensor, weight: Tensor | None, bias: Tensor | None, *, e
     return x, x.with_shape((channels,)), x.with_shape((channels,))
 
 
+@op(no_gradient="second derivatives of batch normalisation are not needed by any model seen")
+def batch_norm_gradient(g: Tensor, x: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, *,
+                        eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of `batch_norm_train` to x, weight [C] and bias [C]; mean and var are the batch's own statistics, as it gave them."""
+    per_channel(x, mean=mean, var=var, weight=weight)
+    same_type(g, x, "g")
+    return x, mean, mean
+
+
 @op
 def group_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, *, groups: int, eps: float) -> Tensor:
     """Normalisation over each of `groups` groups of channels of x [N, C, *] (Wu and He 2018); groups = C: instance norm."""
@@ -167,12 +176,8 @@ def _(g: Any, y: Any, x: Any, mean: Any, var: Any, weight: Any, bias: Any, *, ep
 
 @batch_norm_train.gradient
 def _(g: Any, y: Any, x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
-    over = _over(x)
-    inverse = channelwise(rsqrt(y[2] + eps), x)
-    normal = (x - channelwise(y[1], x)) * inverse
-    inner = g[0] if weight is None else g[0] * channelwise(weight, x)
-    dx = inverse * (inner - inner.mean(over, keepdim=True) - normal * (inner * normal).mean(over, keepdim=True))
-    return (dx, None if weight is None else (g[0] * normal).sum(over), None if bias is None else g[0].sum(over))
+    dx, dweight, dbias = batch_norm_gradient(g[0], x, y[1], y[2], weight, eps=eps)
+    return dx, None if weight is None else dweight, None if bias is None else dbias
 
 
 @group_norm.gradient
