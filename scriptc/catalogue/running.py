@@ -37,5 +37,6 @@ ENTRIES: dict[str, Entry] = {
     "R0130": Entry("bad optimizer argument", "{optimizer}: {what} must be {expected}, found {found}"),
     "R0131": Entry("no parameters", "{optimizer} got no parameters", "freeze fewer parameters, or pass model.parameters()"),
     "R0132": Entry("optimizer state does not fit", "the optimizer's state_dict does not fit its parameters: {problem}"),
+    "R0133": Entry("scheduler state does not fit", "the state_dict does not fit {scheduler}: {problem}"),
     "R0140": Entry("a test vector differs", "recorded call {call} of {function}: result {result} differs by {difference}, allowed is {tolerance}"),
 }
