@@ -34,7 +34,7 @@ _NAMES = {
     "CallError": ("scriptc.errors", "CallError"),
     "VerificationError": ("scriptc.errors", "VerificationError"),
 }
-_MODULES = {"nn": "scriptc_runtime.nn", "optim": "scriptc_runtime.optim", "utils": "scriptc_runtime.utils", "errors": "scriptc.errors"}
+_MODULES = {"nn": "scriptc.nn", "optim": "scriptc.optim", "utils": "scriptc.utils", "errors": "scriptc.errors"}
 
 if TYPE_CHECKING:
     from scriptc_runtime import nn, optim, utils

@@ -11,6 +11,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -240,10 +241,26 @@ class Module:
                 self._state[entry.name]._writable()[...] = (seed % 2**64, 0)
 
     def save(self, path: str | os.PathLike[str], **options: Any) -> None:
-        """Write the model, with its present tensors, to an archive; options as of `scriptc.ir.archive.encode.save_program`."""
+        """Write the model, with its present tensors, to an archive; options as of `scriptc.ir.archive.encode.save_program`.
+
+        Which parameters require a gradient is kept too.
+        """
         from scriptc.ir.archive.encode import save_program
 
-        save_program(path, self.program, self.tensors(), **options)
+        save_program(path, self._present_program(), self.tensors(), **options)
+
+    def _present_program(self) -> Program:
+        """The program, its parameters marked as requiring a gradient or not as they are now."""
+        present = {e.name: self._state[e.name].requires_grad for e in self.program.state}
+        if all(e.requires_grad == present[e.name] for e in self.program.state):
+            return self.program
+        return replace(self.program, state=tuple(replace(e, requires_grad=present[e.name]) for e in self.program.state))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Module:
+        made = Module(self._present_program(), {e.name: self._state[e.name]._array.copy() for e in self.program.state if e.alias is None},
+                      wait=self._wait)
+        made.training = self.training
+        return made
 
     def __repr__(self) -> str:
         lines = [f"Module({self.program.entry}"]

@@ -1,36 +1,92 @@
-"""Gradient clipping (torch.nn.utils)."""
+"""Gradient clipping, and parameters as one vector (torch.nn.utils)."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from scriptc.errors import CallError, diagnostic
+from scriptc.ir.registry import REGISTRY
+from scriptc_runtime.eager import apply
 from scriptc_runtime.tensor import Tensor
 
 
-def _gradients(parameters: Tensor | Iterable[Any]) -> list[np.ndarray]:
-    listed = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    return [p.grad.numpy() for p in listed if p.grad is not None]
+def _listed(tensors: Tensor | Iterable[Any]) -> list[Any]:
+    return [tensors] if isinstance(tensors, Tensor) else list(tensors)
+
+
+def get_total_norm(tensors: Tensor | Iterable[Any], norm_type: float = 2.0, error_if_nonfinite: bool = False) -> Tensor:
+    """The norm of all tensors as if they were one vector; any order, `inf` included.
+
+    Half precision is summed in float32 and gives a float32 norm. RuntimeError for a norm that is inf or nan, if asked.
+    """
+    arrays = [np.asarray(t) for t in _listed(tensors)]
+    norms = [_norm(a.ravel(), norm_type) for a in arrays if a.size]
+    total = _norm(np.array(norms, np.result_type(*norms)), norm_type) if norms else np.float32(0)
+    if error_if_nonfinite and not np.isfinite(total):
+        raise RuntimeError(f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
+                           "clipped.")
+    return Tensor(np.asarray(total))
+
+
+def _norm(vector: np.ndarray, order: float) -> Any:
+    """The norm of a vector in the dtype it is summed in."""
+    wide = vector.astype(np.float32) if vector.dtype.itemsize < 4 else vector
+    with np.errstate(all="ignore"):
+        norm = np.linalg.norm(wide, order)
+        if np.isinf(norm) and wide.dtype == np.float32:   # squares overflow long before the norm does
+            norm = np.linalg.norm(wide.astype(np.float64), order)
+        return wide.dtype.type(norm)
+
+
+def clip_grads_with_norm_(parameters: Tensor | Iterable[Any], max_norm: float, total_norm: Tensor) -> None:
+    """Scale all gradients by max_norm / (total_norm + 1e-6), where that is below 1."""
+    norm = np.asarray(total_norm)
+    with np.errstate(all="ignore"):
+        scale = norm.dtype.type(max_norm) / (norm + norm.dtype.type(1e-6))
+        if not scale >= 1:
+            for parameter in _listed(parameters):
+                if parameter.grad is not None:
+                    gradient = parameter.grad._writable()
+                    np.multiply(gradient, scale.astype(gradient.dtype), out=gradient)
 
 
 def clip_grad_norm_(parameters: Tensor | Iterable[Any], max_norm: float, norm_type: float = 2.0,
                     error_if_nonfinite: bool = False) -> Tensor:
-    """Scale all gradients so that their joint norm is at most `max_norm`; the norm they had. RuntimeError for a nan norm, if asked."""
-    gradients = _gradients(parameters)
-    norms = np.array([np.linalg.norm(g.ravel(), norm_type) for g in gradients], np.float32)
-    total = np.float32(np.linalg.norm(norms, norm_type)) if gradients else np.float32(0)
-    if error_if_nonfinite and not np.isfinite(total):
-        raise RuntimeError(f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
-                           "clipped.")
-    scale = np.float32(max_norm) / (total + np.float32(1e-6))
-    if not scale >= 1:
-        for gradient in gradients:
-            gradient *= scale.astype(gradient.dtype)
-    return Tensor(np.asarray(total))
+    """Scale all gradients so that their joint norm is at most `max_norm`; the norm they had.
+
+    RuntimeError for a norm that is inf or nan, if asked; the gradients are left as they are then.
+    """
+    listed = _listed(parameters)
+    total = get_total_norm([p.grad for p in listed if p.grad is not None], norm_type, error_if_nonfinite)
+    clip_grads_with_norm_(listed, max_norm, total)
+    return total
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Any], clip_value: float) -> None:
     """Limit every element of the gradients to [-clip_value, clip_value]."""
-    for gradient in _gradients(parameters):
-        np.clip(gradient, -clip_value, clip_value, out=gradient)
+    for parameter in _listed(parameters):
+        if parameter.grad is not None:
+            gradient = parameter.grad._writable()
+            np.clip(gradient, -clip_value, clip_value, out=gradient)
+
+
+def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
+    """All elements of the parameters, one after another, in one vector; on the tape."""
+    parts: Sequence[Tensor] = [p.reshape(-1) for p in parameters]
+    made: Tensor = apply(REGISTRY["cat"], parts, {"dim": 0})
+    return made
+
+
+def vector_to_parameters(vec: Any, parameters: Iterable[Tensor]) -> None:
+    """Copy the elements of a vector into the parameters, the inverse of `parameters_to_vector`. CallError R0120 for another size."""
+    vector, listed = np.asarray(vec), list(parameters)
+    count = sum(p.numel() for p in listed)
+    if vector.shape != (count,):
+        raise CallError(diagnostic("R0120", message=f"vec has shape {list(vector.shape)}, expected {[count]}"))
+    begin = 0
+    for parameter in listed:
+        end = begin + parameter.numel()
+        parameter.copy_(vector[begin:end].reshape(parameter.shape))
+        begin = end
