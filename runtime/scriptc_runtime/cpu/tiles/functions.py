@@ -22,6 +22,8 @@ from scriptc_runtime.cpu.tiles.registers import (
 
 INTEGERS = ir.VectorType(I32, LANES)
 EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+LOG = (7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1, 2.0000714765e-1,
+       -2.4999993993e-1, 3.3333331174e-1)
 TANH = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
 # Rational erf of Eigen on [-4, 4].
 ERF_ABOVE = (-2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06, -5.69250639462346e-05, -7.34990630326855e-04,
@@ -62,6 +64,22 @@ class Lanes:
         value = b.fadd(b.call(self.fma, [p, b.fmul(r, r), r]), self.all(1.0))
         first = b.ashr(n, self.integers(1))     # in two factors: 2**n alone may be beyond float32 where the product is not
         return b.fmul(b.fmul(value, self.power_of_two(first)), self.power_of_two(b.sub(n, first)))
+
+    def log(self, x: Any) -> Any:
+        """Of numbers from 1 on; nan stays nan."""
+        b = self.b
+        bits = b.bitcast(x, INTEGERS)
+        exponent = b.sub(b.lshr(bits, self.integers(23)), self.integers(126))
+        fraction = b.bitcast(b.or_(b.and_(bits, self.integers(0x007FFFFF)), self.integers(0x3F000000)), VECTOR)
+        small = b.fcmp_ordered("<", fraction, self.all(0.707106781186547524))       # of [1/2, 1)
+        e = b.sitofp(b.select(small, b.sub(exponent, self.integers(1)), exponent), VECTOR)
+        r = b.fsub(b.select(small, b.fadd(fraction, fraction), fraction), self.all(1.0))
+        square = b.fmul(r, r)
+        value = b.fmul(b.fmul(self.polynomial(r, LOG), r), square)
+        value = b.call(self.fma, [e, self.all(-2.12194440e-4), value])
+        value = b.call(self.fma, [square, self.all(-0.5), value])
+        value = b.call(self.fma, [e, self.all(0.693359375), b.fadd(value, r)])
+        return b.select(b.fcmp_unordered("uno", x, x), x, value)
 
     def power_of_two(self, n: Any) -> Any:
         return self.b.bitcast(self.b.shl(self.b.add(n, self.integers(127)), self.integers(23)), VECTOR)
