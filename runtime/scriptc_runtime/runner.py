@@ -1,7 +1,7 @@
 """A function of the IR as something to call: a plan per shapes of its arguments, made on first use."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,12 @@ class Runner:
     def plan(self, arguments: Sequence[Any]) -> Plan:
         """The plan for arguments of these shapes. CallError where they do not fit the program."""
         return self._plans.get(signature_of(arguments), lambda: self._make(arguments))
+
+    def plan_of_types(self, over: Mapping[int, int], held: Collection[int]) -> Plan:
+        """A plan by the parameters' own types, which must be without symbols; `over` and `held` as of `make_plan`. It is not kept."""
+        types = {value: value.type for value in self._region.params}
+        return make_plan(self._region, self._region.params, types, {}, name=self.function.name, target=self._target, routines=False,
+                         over=over, held=held)
 
     def run(self, arguments: Sequence[Any], sharing: range = range(0)) -> list[Any]:
         """Results, then state updates, then input updates. None of them shares memory with an argument.

@@ -88,8 +88,11 @@ class _Fallback:
         values = list(operands)
         for run, places in self._steps:
             values.append(run(*(content if known else values[content] for known, content in places)))
-        for buffer, place in zip(out, self._outputs, strict=True):
-            np.copyto(buffer, values[place])
+        results = [values[place] for place in self._outputs]
+        if len(out) > 1:    # one may be memory that another is about to overwrite
+            results = [r.copy() if any(np.may_share_memory(r, o) for o in out) else r for r in results]
+        for buffer, result in zip(out, results, strict=True):
+            np.copyto(buffer, result)
 
 
 class _Loop:
@@ -99,6 +102,8 @@ class _Loop:
         self._code = code
         self._fallback = fallback
         self._inputs = tuple(zip(printed.tensors, printed.shapes, strict=True))
+        self._outputs = printed.outputs
+        self._over = frozenset(index for _, index in group.over)
         self._scalars = printed.scalars
         self._integers = np.array([v or 0 for v in printed.integers], np.int64)
         self._floats = np.array([v or 0.0 for v in printed.floats] or [0.0], np.float64)
@@ -118,7 +123,12 @@ class _Loop:
             if array.shape != shape:   # must never reach raw memory
                 raise RuntimeError(f"a kernel for shape {tuple(shape)} was called with {array.shape}")
             flags = array.flags
-            arrays.append(array if flags.c_contiguous and flags.aligned else np.ascontiguousarray(array))
+            if not (flags.c_contiguous and flags.aligned):
+                if index in self._over:
+                    raise RuntimeError("an array that a kernel overwrites must be contiguous")
+                array = np.ascontiguousarray(array)
+            arrays.append(array)
+        out = tuple(out[number] for number in self._outputs)
         if not self._scalars:
             function(*map(address, arrays), *map(address, out), *self._tables)
             return
@@ -147,7 +157,7 @@ class NativeLoop(Native):
         turns = int(printed.integers[0] or 0)
         parts = max(1, min(threads, turns, self._elements // PART_ELEMENTS))
         floats = np.array([v or 0.0 for v in printed.floats] or [0.0], np.float64)
-        places = (*(In(i) for i in printed.tensors), *(Out(i) for i in range(len(results))))
+        places = (*(In(i) for i in printed.tensors), *(Out(i) for i in printed.outputs))
         made: list[list[Word]] = []
         for part in range(parts):
             first, last = turns * part // parts, turns * (part + 1) // parts

@@ -47,6 +47,7 @@ class Printed:
     scalars: list[tuple[int, str, int]]        # (group input, table, index)
     shapes: tuple[tuple[int, ...], ...]        # the shape each tensor input must have when it is called
     outer: tuple[int, ...] = ()                # elements from turn to turn of the outermost loop, per pointer
+    outputs: tuple[int, ...] = ()              # which group outputs have pointers of their own; the others overwrite an input
 
 
 class Element(Operators):
@@ -323,18 +324,23 @@ def print_group(group: Group) -> Printed:
     for bound in group.ops:
         names[bound.results[0]] = trace(bound, names, printer, late)
     stores = []
+    overwritten = {number: tensors.index(index) for number, index in group.over}
+    own = tuple(number for number in range(len(group.outputs)) if number not in overwritten)
     for number, value in enumerate(group.outputs):
         element = names[value]
         text = f"u1(1 if {element.name} else 0)" if results[value] == "bool" else element.name
-        stores.append(f"o{number}[p{len(tensors)} + d{rank - 1}] = {text}")
+        # Through the same pointer as the load: LLVM sees that no other element is touched, and goes on with vectors.
+        over = overwritten.get(number)
+        place = f"o{own.index(number)}[p{len(tensors)}" if over is None else f"v{over}[p{over}"
+        stores.append(f"{place} + d{rank - 1}] = {text}")
     steps = [math.prod(plan.sizes[d + 1:]) for d in range(rank - 1)]
-    place = []
+    terms = []
     for dim, step in enumerate(steps):
         printer.integers.append(step)
         sizes_text.append(f"s{len(printer.integers) - 1} = n[{len(printer.integers) - 1}]")
-        place.append(f"d{dim} * s{len(printer.integers) - 1}")
-    outer.append(f"p{len(tensors)} = {' + '.join(place) or '0'}")
-    arguments = [*(f"v{p}" for p in range(len(tensors))), *(f"o{p}" for p in range(len(group.outputs))), "n", "c"]
+        terms.append(f"d{dim} * s{len(printer.integers) - 1}")
+    outer.append(f"p{len(tensors)} = {' + '.join(terms) or '0'}")
+    arguments = [*(f"v{p}" for p in range(len(tensors))), *(f"o{p}" for p in range(len(own))), "n", "c"]
     lines = [f"def kernel({', '.join(arguments)}):"]
     lines += [f"    {line}" for line in (*sizes_text, *printer.head)]
     for dim in range(rank - 1):
@@ -342,7 +348,7 @@ def print_group(group: Group) -> Printed:
     lines += [f"{'    ' * rank}{line}" for line in outer]
     lines.append(f"{'    ' * rank}for d{rank - 1} in range(z{rank - 1}):")
     lines += [f"{'    ' * (rank + 1)}{line}" for line in (*inner, *printer.lines, *stores)]
-    pointers = (*(kinds[group.inputs[i]].dtype.name for i in tensors), *(results[v] for v in group.outputs))
+    pointers = (*(kinds[group.inputs[i]].dtype.name for i in tensors), *(results[group.outputs[number]] for number in own))
     return Printed("\n".join(lines) + "\n", pointers, tuple(tensors), printer.integers, printer.floats, scalars,
                    tuple(kinds[group.inputs[i]].shape for i in tensors),
-                   (*(strides[0] for strides in plan.strides), *[math.prod(plan.sizes[1:])] * len(group.outputs)))
+                   (*(strides[0] for strides in plan.strides), *[math.prod(plan.sizes[1:])] * len(own)), own)

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from scriptc.ir.expressions import Expr
 from scriptc_runtime.optim.base import Optimizer
+from scriptc_runtime.optim.rules import Arrays, Form, Numbers, maximum, sqrt
 
 
 class Adam(Optimizer):
@@ -15,6 +17,7 @@ class Adam(Optimizer):
     `weight_decay` adds weight_decay * p to the gradient; `amsgrad` (Reddi et al. 2018) divides by the largest v so far.
     """
 
+    scalars = ("step",)
     decoupled = False  # AdamW shrinks the parameter instead of changing the gradient
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
@@ -28,30 +31,32 @@ class Adam(Optimizer):
         if len(betas) != 2 or not all(0 <= b < 1 for b in betas):
             raise self.refused("betas", "two numbers in [0, 1)", betas)
 
-    def update(self, parameter: np.ndarray, gradient: np.ndarray, state: dict[str, Any], group: Mapping[str, Any]) -> None:
-        number = parameter.dtype.type
-        if not state:
-            state.update(step=0.0, exp_avg=np.zeros_like(parameter), exp_avg_sq=np.zeros_like(parameter))
-            if group["amsgrad"]:
-                state["max_exp_avg_sq"] = np.zeros_like(parameter)
-        state["step"] += 1
-        step, lr, (beta1, beta2) = state["step"], group["lr"], group["betas"]
-        if group["weight_decay"]:
-            if self.decoupled:
-                parameter *= number(1 - lr * group["weight_decay"])
-            else:
-                gradient = gradient + number(group["weight_decay"]) * parameter
-        mean, square = state["exp_avg"], state["exp_avg_sq"]
-        mean += number(1 - beta1) * (gradient - mean)  # torch's lerp
-        square *= number(beta2)
-        square += number(1 - beta2) * gradient * gradient
+    def initial(self, parameter: np.ndarray, group: Mapping[str, Any]) -> dict[str, Any]:
+        names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")[:3 if group["amsgrad"] else 2]
+        return {"step": 0.0, **{name: np.zeros_like(parameter) for name in names}}
+
+    def numbers(self, entries: dict[str, Any], group: Mapping[str, Any], first: bool) -> dict[str, float]:
+        entries["step"] += 1
+        step, lr, (beta1, beta2) = entries["step"], group["lr"], group["betas"]
+        decay = group["weight_decay"]
+        return {"decay": 1 - lr * decay if self.decoupled else decay, "mix": 1 - beta1, "keep": beta2, "share": 1 - beta2,
+                "unbias": (1 - beta2**step) ** 0.5, "eps": group["eps"], "rate": lr / (1 - beta1**step)}
+
+    def form(self, group: Mapping[str, Any]) -> Form:
+        return {"maximize": group["maximize"], "decay": group["weight_decay"] != 0, "decoupled": self.decoupled, "amsgrad": group["amsgrad"]}
+
+    @staticmethod
+    def rule(p: Expr, g: Expr, state: Arrays, numbers: Numbers, form: Form) -> tuple[Expr, Arrays]:
+        g = -g if form["maximize"] else g
+        if form["decay"]:
+            p, g = (p * numbers["decay"], g) if form["decoupled"] else (p, g + numbers["decay"] * p)
+        mean = state["exp_avg"] + numbers["mix"] * (g - state["exp_avg"])  # torch's lerp
+        square = state["exp_avg_sq"] * numbers["keep"] + numbers["share"] * g * g
+        changed = {"exp_avg": mean, "exp_avg_sq": square}
         size = square
-        if group["amsgrad"]:
-            size = np.maximum(state["max_exp_avg_sq"], square, out=state["max_exp_avg_sq"])
-        denominator = np.sqrt(size)
-        denominator /= number((1 - beta2**step) ** 0.5)
-        denominator += number(group["eps"])
-        parameter -= number(lr / (1 - beta1**step)) * (mean / denominator)
+        if form["amsgrad"]:
+            size = changed["max_exp_avg_sq"] = maximum(state["max_exp_avg_sq"], square)
+        return p - numbers["rate"] * (mean / (sqrt(size) / numbers["unbias"] + numbers["eps"])), changed
 
 
 class AdamW(Adam):

@@ -3,25 +3,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from scriptc.errors import CallError, diagnostic
+from scriptc.ir.expressions import Expr
+from scriptc_runtime.optim.rules import Arrays, Form, Numbers
+from scriptc_runtime.optim.stepping import Begun, NumberSet, Stepper
 from scriptc_runtime.tensor import Tensor
 
 
 class Optimizer:
-    """Updates parameters from their gradients; a subclass says how one parameter changes.
+    """Updates parameters from their gradients; a subclass says how one parameter changes (`initial`, `numbers`, `form`, `rule`).
+
+    `scalars` names the entries of a parameter's state that are numbers: counters, equal for all that began together.
 
     `params`: tensors, (name, tensor) pairs, or dicts with `params` and settings of their own for each group.
     `state[parameter]` holds the parameter's arrays by torch's names; `param_groups` the settings, which may be changed
     between steps (that is what schedulers do). CallError R0130, R0131 for settings or parameters that make no sense.
     """
 
+    scalars: ClassVar[tuple[str, ...]] = ()
+
     def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
         self.defaults = dict(defaults)
         self.state: dict[Tensor, dict[str, Any]] = {}
+        self._stepper = Stepper(self.rule)
         self.param_groups: list[dict[str, Any]] = []
         given: list[Any] = [params] if isinstance(params, Tensor) else list(params)
         if not given:
@@ -68,18 +76,51 @@ class Optimizer:
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update of every parameter that has a gradient; the loss of `closure`, if one is given."""
         loss = closure() if closure is not None else None
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    gradient = parameter.grad.numpy()
-                    if group.get("maximize"):
-                        gradient = -gradient
-                    with np.errstate(all="ignore"):
-                        self.update(parameter._writable(), gradient, self.state.setdefault(parameter, {}), group)
+        given = [(p, p._grad._array, group) for group in self.param_groups for p in group["params"] if p._grad is not None]
+        if given:
+            self._stepper.run(self.begin([p for p, _, _ in given], [group for _, _, group in given]), [g for _, g, _ in given])
         return loss
 
-    def update(self, parameter: np.ndarray, gradient: np.ndarray, state: dict[str, Any], group: Mapping[str, Any]) -> None:
-        """Change `parameter` in place. `gradient` must not be changed."""
+    def begin(self, parameters: Sequence[Tensor], groups: Sequence[Mapping[str, Any]]) -> Begun:
+        """Begin a step of `parameters`, each with the settings of its group: states that are not there are made, counters go on."""
+        found: dict[tuple[object, ...], tuple[int, dict[str, Any]]] = {}
+        sets: list[NumberSet] = []
+        indices: list[int] = []
+        for parameter, group in zip(parameters, groups, strict=True):
+            entries = self.state.get(parameter)
+            first = not entries
+            if not entries:
+                entries = self.state[parameter] = self.initial(parameter._array, group)
+            dtype = parameter._array.dtype
+            key = (id(group), dtype, first, *[entries[name] for name in self.scalars])
+            leader = found.get(key)
+            if leader is None:
+                found[key] = len(sets), entries
+                indices.append(len(sets))
+                sets.append(NumberSet(dtype, self.numbers(entries, group, first), self.form(group)))
+                continue
+            indices.append(leader[0])
+            for name in self.scalars:
+                entries[name] = leader[1][name]
+        return Begun(parameters, [self.state[p] for p in parameters], indices, sets)
+
+    # What a subclass says.
+
+    def initial(self, parameter: np.ndarray, group: Mapping[str, Any]) -> dict[str, Any]:
+        """The state of a parameter before its first step: arrays by torch's names, and the counters named in `scalars`."""
+        return {}
+
+    def numbers(self, entries: dict[str, Any], group: Mapping[str, Any], first: bool) -> dict[str, float]:
+        """The numbers of one step, which differ from step to step, for parameters whose counters stand as in `entries`; moves these on."""
+        raise NotImplementedError
+
+    def form(self, group: Mapping[str, Any]) -> Form:
+        """The settings that decide what the rule is, not with which numbers."""
+        return {}
+
+    @staticmethod
+    def rule(p: Expr, g: Expr, state: Arrays, numbers: Numbers, form: Form) -> tuple[Expr, Arrays]:
+        """The new parameter and those entries of its state that change; see `optim.rules`."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
@@ -103,15 +144,15 @@ class Optimizer:
             parameter = parameters.get(number)
             if parameter is None:
                 raise CallError(diagnostic("R0132", problem=f"state of parameter {number}, which no group has"))
-            state[parameter] = {name: self._restored(parameter, name, value) for name, value in entries.items()}
+            state[parameter] = {name: self._restored(parameter, name, value) for name, value in entries.items() if value is not None}
         for own, other in zip(self.param_groups, groups, strict=True):
             own.update({k: v for k, v in other.items() if k != "params"})
         self.state = state
 
     def _restored(self, parameter: Tensor, name: str, value: Any) -> Any:
-        if name == "step" or value is None or isinstance(value, int | float):
-            return value if value is None else float(np.asarray(value))
-        array = np.array(value, dtype=parameter.numpy().dtype)
+        if name in self.scalars or isinstance(value, int | float):
+            return float(np.asarray(value))
+        array = np.array(value, dtype=parameter._array.dtype, order="C")
         if array.shape != parameter.shape:
             raise CallError(diagnostic("R0132", problem=f"{name} is {list(array.shape)}, the parameter {list(parameter.shape)}"))
         return array

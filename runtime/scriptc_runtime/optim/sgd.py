@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from scriptc.ir.expressions import Expr
 from scriptc_runtime.optim.base import Optimizer
+from scriptc_runtime.optim.rules import Arrays, Form, Numbers
 
 
 class SGD(Optimizer):
@@ -28,17 +30,23 @@ class SGD(Optimizer):
             raise self.refused("nesterov", "used with momentum and without dampening",
                                f"momentum {group['momentum']}, dampening {group['dampening']}")
 
-    def update(self, parameter: np.ndarray, gradient: np.ndarray, state: dict[str, Any], group: Mapping[str, Any]) -> None:
-        number = parameter.dtype.type
-        if group["weight_decay"]:
-            gradient = gradient + number(group["weight_decay"]) * parameter
-        momentum = group["momentum"]
-        if momentum:
-            buffer = state.get("momentum_buffer")
-            if buffer is None:
-                buffer = state["momentum_buffer"] = gradient.copy()
-            else:
-                buffer *= number(momentum)
-                buffer += number(1 - group["dampening"]) * gradient
-            gradient = gradient + number(momentum) * buffer if group["nesterov"] else buffer
-        parameter -= number(group["lr"]) * gradient
+    def initial(self, parameter: np.ndarray, group: Mapping[str, Any]) -> dict[str, Any]:
+        return {"momentum_buffer": np.zeros_like(parameter)} if group["momentum"] else {}
+
+    def numbers(self, entries: dict[str, Any], group: Mapping[str, Any], first: bool) -> dict[str, float]:
+        # The buffer is zero before the first step, in which it becomes the gradient as it is.
+        return {"lr": group["lr"], "momentum": group["momentum"], "share": 1.0 if first else 1 - group["dampening"],
+                "decay": group["weight_decay"]}
+
+    def form(self, group: Mapping[str, Any]) -> Form:
+        return {"maximize": group["maximize"], "decay": group["weight_decay"] != 0, "momentum": group["momentum"] != 0,
+                "dampening": group["dampening"] != 0, "nesterov": group["nesterov"]}
+
+    @staticmethod
+    def rule(p: Expr, g: Expr, state: Arrays, numbers: Numbers, form: Form) -> tuple[Expr, Arrays]:
+        g = -g if form["maximize"] else g
+        g = g + numbers["decay"] * p if form["decay"] else g
+        if not form["momentum"]:
+            return p - numbers["lr"] * g, {}
+        b = state["momentum_buffer"] * numbers["momentum"] + (g * numbers["share"] if form["dampening"] else g)
+        return p - numbers["lr"] * (g + numbers["momentum"] * b if form["nesterov"] else b), {"momentum_buffer": b}

@@ -23,12 +23,16 @@ POINTWISE = frozenset(("where", "masked_fill", "cast", "batch_norm"))
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Elementwise ops over one shape. `inputs` come from outside, `outputs` are read outside."""
+    """Elementwise ops over one shape. `inputs` come from outside, `outputs` are read outside.
+
+    `over`: outputs whose elements take the place of an input's (numbers of outputs to numbers of inputs).
+    """
 
     ops: tuple[BoundOp, ...]
     shape: tuple[int, ...]
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
+    over: tuple[tuple[int, int], ...] = ()
 
 
 Unit: TypeAlias = "BoundOp | Cluster | Group"

@@ -33,11 +33,17 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """Where a kernel writes one result: at `offset` of the arena, or (offset None) in an array of its own."""
+    """Where a kernel writes one result: at `offset` of the arena, in the array of the slot `argument`, or (both None) in an array of its own."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
     offset: int | None
+    argument: int | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return "own" if self.offset is None and self.argument is None else f"%{self.argument}" if self.offset is None else str(self.offset)
 
     @property
     def nbytes(self) -> int:
@@ -60,6 +66,9 @@ Item: TypeAlias = Callable[[list[Any]], None]      # runs on the slots of a call
 MakeItem: TypeAlias = Callable[[int, tuple[int, ...]], Item]    # a step by itself, with the slots to empty after it
 
 
+Place: TypeAlias = "np.ndarray | int | None"   # of a result in a frame: a part of the arena, an argument's slot, or an array made for the call
+
+
 class Linker(Protocol):
     """How an engine runs several steps as one."""
 
@@ -67,8 +76,8 @@ class Linker(Protocol):
         """True while kernels of the plan are being compiled."""
         ...
 
-    def link(self, plan: Plan, item: MakeItem, views: Sequence[Sequence[np.ndarray | None]]) -> list[Item]:
-        """The items of a frame; `views` are the buffers that each step has in it."""
+    def link(self, plan: Plan, item: MakeItem, places: Sequence[Sequence[Place]]) -> list[Item]:
+        """The items of a frame; `places` are those of each step's results."""
         ...
 
 
@@ -76,7 +85,8 @@ class Linker(Protocol):
 class Plan:
     """One function for one set of input shapes. `arguments` and `results` are slots; `fresh`: no result shares memory with an argument.
 
-    `kinds` are the slots' types, `constants` those whose content is in the template.
+    `kinds` are the slots' types, `constants` those whose content is in the template. `written`: the results (by number) that are an argument's
+    own memory, overwritten. `held`: slots of arguments that are the same arrays from call to call, which the plan may keep alive.
     """
 
     name: str
@@ -90,6 +100,8 @@ class Plan:
     kinds: tuple[Type | None, ...] = ()
     constants: frozenset[int] = frozenset()
     linker: Linker | None = None
+    written: frozenset[int] = frozenset()
+    held: frozenset[int] = frozenset()
     _frames: list[Frame] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -97,7 +109,7 @@ class Plan:
         step = self.steps[0] if len(self.steps) == 1 else None
         self._only: Step | None = None
         if step is not None and step.kernel.native is None and step.outputs and step.outputs == self.results \
-                and all(b.offset is None for b in step.buffers):
+                and all(b.offset is None and b.argument is None for b in step.buffers):
             self._only = step
             self._made = tuple((b.shape, b.dtype) for b in step.buffers)
             place = {slot: index for index, slot in enumerate(self.arguments)}
@@ -129,7 +141,7 @@ class Plan:
     def __str__(self) -> str:
         lines = [f"plan {self.name}: {len(self.steps)} steps, arena {self.arena_size} bytes"]
         for index, step in enumerate(self.steps):
-            place = " ".join(f"{b.dtype}{list(b.shape)}@{'own' if b.offset is None else b.offset}" for b in step.buffers)
+            place = " ".join(f"{b.dtype}{list(b.shape)}@{b.place}" for b in step.buffers)
             where = f"   # {step.op.location}" if step.op is not None and step.op.location.span is not None else ""
             lines.append(f"  {index:>4} {step.kernel.name}({', '.join(f'%{i}' for i in step.inputs)})"
                          f" -> {', '.join(f'%{o}' for o in step.outputs)} {place}".rstrip() + where)
@@ -148,13 +160,13 @@ class Frame:
         self._linker = plan.linker if any(step.kernel.native is not None for step in plan.steps) else None
 
     def _prepared(self, step: Step) -> tuple[Any, ...]:
-        """(run, inputs, outputs, the views it writes, shapes and dtypes of the arrays it needs besides, dead slots, op)."""
-        views: tuple[np.ndarray | None, ...] | None = None
+        """(run, inputs, outputs, where it writes, shapes and dtypes of the arrays it needs besides, dead slots, op)."""
+        places: tuple[Place, ...] | None = None
         made: tuple[tuple[Any, ...], ...] = ()
         if step.buffers:
-            views = tuple(None if b.offset is None else self._view(b) for b in step.buffers)
+            places = tuple(b.argument if b.offset is None else self._view(b) for b in step.buffers)
             made = tuple((b.shape, b.dtype) for b in step.buffers if b.offset is None)
-        return step.kernel.run, step.inputs, step.outputs, views, made, step.dead, step.op
+        return step.kernel.run, step.inputs, step.outputs, places, made, step.dead, step.op
 
     def _view(self, buffer: Buffer) -> np.ndarray:
         assert buffer.offset is not None
@@ -162,14 +174,14 @@ class Frame:
         return part.view(buffer.dtype).reshape(buffer.shape)
 
     def _item(self, index: int, dead: tuple[int, ...]) -> Item:
-        run, inputs, outputs, views, made, _, op = self._steps[index]
-        return functools.partial(_run, run, inputs, outputs, views, made, dead, op)
+        run, inputs, outputs, places, made, _, op = self._steps[index]
+        return functools.partial(_run, run, inputs, outputs, places, made, dead, op)
 
     def run(self, plan: Plan, arguments: Sequence[Any]) -> list[Any]:
         """Run every step in order."""
         if self._linker is not None and not self._linker.is_waiting(plan):
             linker, self._linker = self._linker, None
-            self._items = linker.link(plan, self._item, [views or () for _, _, _, views, _, _, _ in self._steps])
+            self._items = linker.link(plan, self._item, [places or () for _, _, _, places, _, _, _ in self._steps])
         slots = plan.template.copy()
         for slot, argument in zip(plan.arguments, arguments, strict=True):
             slots[slot] = argument
@@ -178,18 +190,16 @@ class Frame:
         return [slots[i] for i in plan.results]
 
 
-def _run(run: Callable[..., Any], inputs: tuple[int, ...], outputs: tuple[int, ...], views: tuple[np.ndarray | None, ...] | None,
+def _run(run: Callable[..., Any], inputs: tuple[int, ...], outputs: tuple[int, ...], places: tuple[Place, ...] | None,
          made: tuple[tuple[Any, ...], ...], dead: tuple[int, ...], op: Op | None, slots: list[Any]) -> None:
     """One step on the slots of a call."""
     try:
-        if views is not None:
+        if places is not None:
             if not made:
-                out: tuple[Any, ...] = views
-            elif len(views) == 1:
-                out = (np.empty(*made[0]),)
+                out: tuple[Any, ...] = places
             else:
                 more = iter(made)
-                out = tuple([np.empty(*next(more)) if v is None else v for v in views])
+                out = tuple([place if isinstance(place, np.ndarray) else _array(slots, place, *next(more)) for place in places])
             run(*[slots[i] for i in inputs], out=out)
             for slot, array in zip(outputs, out, strict=True):
                 slots[slot] = array
@@ -203,6 +213,11 @@ def _run(run: Callable[..., Any], inputs: tuple[int, ...], outputs: tuple[int, .
         raise
     for slot in dead:
         slots[slot] = None
+
+
+def _array(slots: list[Any], argument: int | None, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """The array to write a result to that has no place in the arena."""
+    return np.empty(shape, dtype) if argument is None else slots[argument]
 
 
 def annotate(error: Exception, op: Op | None) -> None:

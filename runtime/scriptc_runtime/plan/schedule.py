@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,10 @@ from scriptc_runtime.plan.fusion import Group, Unit, fuse
 from scriptc_runtime.plan.hoisting import hoist
 from scriptc_runtime.plan.lowering import ACCEPTS, CHAINS, CLUSTERS, GROUP_LOWERINGS, LINKERS, ROUTINES, load_engine, lower
 from scriptc_runtime.plan.memory import Lifetime, plan_arena
+from scriptc_runtime.plan.overwriting import overwriting
 from scriptc_runtime.plan.plan import Buffer, Kernel, Plan, Step, debugging
 
+NOTHING: Mapping[Any, Any] = MappingProxyType({})
 FEW_OPS = 48   # of a program without control flow that may be so small as a whole that it should be one call
 
 
@@ -37,10 +40,12 @@ class _Lowered:
 
 
 def make_plan(region: Region, arguments: Sequence[Value], types: Mapping[Value, Type], constants: Mapping[Value, Any],
-              *, name: str = "", target: str = "cpu", routines: bool = True) -> Plan:
+              *, name: str = "", target: str = "cpu", routines: bool = True, over: Mapping[int, int] = NOTHING,
+              held: Collection[int] = ()) -> Plan:
     """The plan that computes `region.results` from `arguments` of these `types`.
 
-    Without `routines` control flow is walked by Python, whatever the engine can do.
+    Without `routines` control flow is walked by Python, whatever the engine can do. `over`: results (by number) that should take an argument's
+    place, which nobody reads after the call; `Plan.written` says which do. `held`: arguments that are the same arrays from call to call.
     CallError if the types do not fit the program, or an op has no implementation.
     """
     load_engine(target)
@@ -58,9 +63,14 @@ def make_plan(region: Region, arguments: Sequence[Value], types: Mapping[Value, 
     if target in CHAINS:
         items = _chains(items, binding, target, native, nested)
     units = fuse(items, binding.results, ACCEPTS[target])
-    lowered = [_lowered_cluster(unit, native[unit], binding) if isinstance(unit, Cluster) and unit in native
-               else _lower(unit, binding, nested, target) for unit in units]
-    plan = _number(name, lowered, arguments, binding, target)
+    lowered = {unit: _lowered_cluster(unit, native[unit], binding) if isinstance(unit, Cluster) and unit in native
+               else _lower(unit, binding, nested, target) for unit in units if not isinstance(unit, Group)}
+    overwritten: dict[Value, Value] = {}
+    if over:
+        units, overwritten = overwriting(units, lambda unit: lowered[unit].kernel.fresh or lowered[unit].kernel.writes_out, binding,
+                                         [(binding.results[r], arguments[a]) for r, a in over.items()])
+    plan = _number(name, [lowered[unit] if unit in lowered else _lower(unit, binding, nested, target) for unit in units], arguments, binding,
+                   target, overwritten, {arguments[index] for index in held})
     if debugging("plan"):
         print(plan, file=sys.stderr)
     return plan
@@ -146,8 +156,9 @@ def _plain(cluster: Cluster, binding: Binding, target: str, nested: Any) -> Call
     return lambda *operands: plan.run(operands)
 
 
-def _number(name: str, lowered: Sequence[_Lowered], arguments: Sequence[Value], binding: Binding, target: str) -> Plan:
-    """Give every value a slot and every written result a buffer."""
+def _number(name: str, lowered: Sequence[_Lowered], arguments: Sequence[Value], binding: Binding, target: str,
+            overwritten: Mapping[Value, Value] = NOTHING, held: Collection[Value] = ()) -> Plan:
+    """Give every value a slot and every written result a buffer; `overwritten`: those that go to an argument's memory."""
     slots: dict[Value, int] = {}
     template: list[Any] = []
 
@@ -159,7 +170,7 @@ def _number(name: str, lowered: Sequence[_Lowered], arguments: Sequence[Value], 
 
     argument_slots = tuple(slot(v) for v in arguments)
     last_read, escaping = _liveness(lowered, binding.results)
-    buffers = _buffers(lowered, last_read, escaping)
+    buffers = _buffers(lowered, last_read, escaping, {value: slot(argument) for value, argument in overwritten.items()})
     arena_size = buffers.pop(None, 0)
     kept = set(map(slot, binding.results)) | {slot(v) for v in slots if isinstance(v, Literal) or v in binding.constants}
     final: dict[int, int] = {}
@@ -168,6 +179,8 @@ def _number(name: str, lowered: Sequence[_Lowered], arguments: Sequence[Value], 
             final[slot(value)] = index
         for value in item.makes:
             final.setdefault(slot(value), index)
+            if value in overwritten:
+                final[slot(overwritten[value])] = index
     dead: dict[int, list[int]] = {}
     for number, index in final.items():
         if number not in kept and template[number] is None:
@@ -178,12 +191,13 @@ def _number(name: str, lowered: Sequence[_Lowered], arguments: Sequence[Value], 
              item.unit.op if isinstance(item.unit, BoundOp) else item.unit.ops[-1].op)
         for index, item in enumerate(lowered))
     kinds = tuple(v.type if isinstance(v, Literal) else binding.types[v] for v in binding.results)
-    owned = {v for v in buffers if buffers[v].offset is None} | {v for item in lowered if item.kernel.fresh and not item.kernel.writes_out
-                                                                  for v in item.makes}
+    owned = {v for v in buffers if buffers[v].offset is None and v not in overwritten}
+    owned |= {v for item in lowered if item.kernel.fresh and not item.kernel.writes_out for v in item.makes}
     values = sorted(slots, key=slots.__getitem__)
     return Plan(name, steps, template, argument_slots, tuple(map(slot, binding.results)), kinds, arena_size,
                 all(v in owned for v in binding.results), tuple(v.type if isinstance(v, Literal) else binding.types.get(v) for v in values),
-                frozenset(slots[v] for v in values if isinstance(v, Literal) or v in binding.constants), LINKERS.get(target))
+                frozenset(slots[v] for v in values if isinstance(v, Literal) or v in binding.constants), LINKERS.get(target),
+                frozenset(i for i, v in enumerate(binding.results) if v in overwritten), frozenset(slots[v] for v in held if v in slots))
 
 
 def _liveness(lowered: Sequence[_Lowered], results: Iterable[Value]) -> tuple[dict[Value, int], set[Value]]:
@@ -204,8 +218,8 @@ def _liveness(lowered: Sequence[_Lowered], results: Iterable[Value]) -> tuple[di
     return last, set(nothing.union(*(storage.get(v, nothing) for v in results)))
 
 
-def _buffers(lowered: Sequence[_Lowered], last_read: Mapping[Value, int], escaping: set[Value]) -> dict[Any, Any]:
-    """A Buffer per written value; under None the size of the arena."""
+def _buffers(lowered: Sequence[_Lowered], last_read: Mapping[Value, int], escaping: set[Value], taken: Mapping[Value, int]) -> dict[Any, Any]:
+    """A Buffer per written value, in the slot of an argument for those `taken`; under None the size of the arena."""
     values: list[Value] = []
     lifetimes: list[Lifetime] = []
     shapes: dict[Value, tuple[tuple[int, ...], np.dtype]] = {}
@@ -222,6 +236,6 @@ def _buffers(lowered: Sequence[_Lowered], last_read: Mapping[Value, int], escapi
                 lifetimes.append(Lifetime(size, index, last_read[value]))
     offsets, size = plan_arena(lifetimes)
     placed = dict(zip(values, offsets, strict=True))
-    found: dict[Any, Any] = {value: Buffer(*shapes[value], placed.get(value)) for value in shapes}
+    found: dict[Any, Any] = {value: Buffer(*shapes[value], placed.get(value), taken.get(value)) for value in shapes}
     found[None] = size
     return found

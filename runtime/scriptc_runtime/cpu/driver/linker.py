@@ -11,14 +11,14 @@ from scriptc.ir.types import TensorType
 from scriptc_runtime.cpu import team
 from scriptc_runtime.cpu.addresses import address
 from scriptc_runtime.cpu.driver.native import In, Native, Out, Packed
-from scriptc_runtime.cpu.driver.segment import Draft, Edge, Packing, Place, Segment
+from scriptc_runtime.cpu.driver.segment import Draft, Edge, Packing, Segment, Spot
 from scriptc_runtime.cpu.driver.views import VIEWS, View, lies_in, view_of
 from scriptc_runtime.cpu.tiles import library
 from scriptc_runtime.cpu.tiles.commands import At, Command
 from scriptc_runtime.cpu.tiles.move_commands import copy
 from scriptc_runtime.plan.bind import is_static
 from scriptc_runtime.plan.lowering import links
-from scriptc_runtime.plan.plan import Item, MakeItem, Plan, Step, aligned_bytes
+from scriptc_runtime.plan.plan import Item, MakeItem, Place, Plan, Step, aligned_bytes
 from scriptc_runtime.plan.policy import NEVER, WAITING
 
 PER_ELEMENT = 32      # multiplications of a product in the time that numpy takes for an operation on an element
@@ -43,8 +43,8 @@ class Known:
 
 
 class _Linker:
-    def __init__(self, plan: Plan, item: MakeItem, views: Sequence[Sequence[np.ndarray | None]]) -> None:
-        self.plan, self.item, self.views = plan, item, views
+    def __init__(self, plan: Plan, item: MakeItem, results: Sequence[Sequence[Place]]) -> None:
+        self.plan, self.item, self.results = plan, item, results
         self.known: dict[int, Known] = {}
         self.made: list[tuple[int, int, Draft | None]] = []
         self.draft = Draft()
@@ -65,9 +65,9 @@ class _Linker:
             self._close(index)
             self.made.append((index, index + 1, None))
             self.first = index + 1
-            for slot, view in zip(step.outputs, self.views[index], strict=False):
-                if view is not None:
-                    self.known[slot] = Known(view)
+            for slot, place in zip(step.outputs, self.results[index], strict=False):
+                if isinstance(place, np.ndarray):
+                    self.known[slot] = Known(place)
         self._close(len(self.plan.steps))
         return self._finished()
 
@@ -140,10 +140,10 @@ class _Linker:
                 return False
             sources.append(source)
         results = []
-        for buffer, view in zip(step.buffers, self.views[index], strict=True):
-            results.append(np.empty(buffer.shape, buffer.dtype) if view is None else view)
+        for buffer, place in zip(step.buffers, self.results[index], strict=True):
+            results.append(place if isinstance(place, np.ndarray) else np.empty(buffer.shape, buffer.dtype))
         before = len(self.draft.commands)
-        places: dict[object, Place] = {}
+        places: dict[object, Spot] = {}
         operands: list[Any] = []
         for i, content in enumerate(contents):
             if not isinstance(content, Known) or i in native.packs:     # of a packed operand only the shape counts here
@@ -159,25 +159,37 @@ class _Linker:
         commands = native.commands(operands, results, self.threads)
         if commands is None:
             return self._without(before)
-        for i, (slot, buffer, view) in enumerate(zip(step.outputs, step.buffers, self.views[index], strict=True)):
-            if view is None:
+        for i, (slot, buffer, place) in enumerate(zip(step.outputs, step.buffers, self.results[index], strict=True)):
+            if place is None:
                 edge = self.draft.leaving.setdefault(slot, Edge(slot, buffer.shape, buffer.dtype))
-                places[Out(i)] = Place(0, edge.words)
+                places[Out(i)] = Spot(0, edge.words)
                 self.known[slot] = Known(results[i], slot, results[i])
+            elif isinstance(place, np.ndarray):
+                places[Out(i)] = Spot(address(place))
+                self.known[slot] = Known(place)
             else:
-                places[Out(i)] = Place(address(view))
-                self.known[slot] = Known(view)
+                places[Out(i)] = self._overwrites(index, slot, place, results[i])
         if native.packs:
             packing = Packing(native, sources)
             self.draft.packing.append(packing)
             for command in commands:
                 for word in command.words:
                     if isinstance(word, At) and isinstance(word.value, Packed):
-                        places[word.value] = Place(0, packing.words.setdefault(word.value.index, []))
+                        places[word.value] = Spot(0, packing.words.setdefault(word.value.index, []))
         for command in commands:
             self._add(command, places)
         self.draft.work += native.work
         return True
+
+    def _overwrites(self, index: int, slot: int, argument: int, like: np.ndarray) -> Spot:
+        """Where a result goes that takes an argument's place, which is its slot's content from now on."""
+        known = self.known.setdefault(argument, Known(like, argument, like))
+        place = self._place(index, known)
+        self.draft.entering[argument].written = True
+        self.known[slot] = known
+        self.draft.seen.append((slot, argument, _same))
+        self.inside.add(argument)       # whoever packs it must wait for the result
+        return place
 
     def _without(self, first: int) -> bool:
         """Take back the commands from `first` on, of a step that does not join after all."""
@@ -193,18 +205,19 @@ class _Linker:
         self._uses(index, content.root)
         return content.root, content.views
 
-    def _place(self, index: int, known: Known) -> Place:
+    def _place(self, index: int, known: Known) -> Spot:
         if known.root is None:
             self.draft.alive.append(known.array)
-            return Place(address(known.array))
+            return Spot(address(known.array))
         self._uses(index, known.root)
         if known.root in self.draft.leaving:
-            return Place(known.offset, self.draft.leaving[known.root].words)
+            return Spot(known.offset, self.draft.leaving[known.root].words)
         assert known.stand_in is not None
-        edge = self.draft.entering.setdefault(known.root, Edge(known.root, known.stand_in.shape, known.stand_in.dtype))
-        return Place(known.offset, edge.words)
+        edge = self.draft.entering.setdefault(
+            known.root, Edge(known.root, known.stand_in.shape, known.stand_in.dtype, known.root in self.plan.held))
+        return Spot(known.offset, edge.words)
 
-    def _add(self, command: Command, places: dict[object, Place]) -> None:
+    def _add(self, command: Command, places: dict[object, Spot]) -> None:
         self.draft.commands.append(command)
         self.draft.places.append(places)
 
@@ -268,6 +281,10 @@ def _escaping(plan: Plan) -> set[int]:
     return found
 
 
+def _same(array: np.ndarray) -> np.ndarray:
+    return array
+
+
 def _has_rows(array: np.ndarray) -> bool:
     """True if the elements of the last dimension are neighbours."""
     return not array.ndim or array.shape[-1] == 1 or array.strides[-1] == array.itemsize
@@ -290,9 +307,9 @@ class Driver:
         work = sum(native.work for native in natives) // PER_ELEMENT
         return WAITING in [native.state(work) for native in natives]      # all of them: each asks for its own code
 
-    def link(self, plan: Plan, item: MakeItem, views: Sequence[Sequence[np.ndarray | None]]) -> list[Item]:
+    def link(self, plan: Plan, item: MakeItem, places: Sequence[Sequence[Place]]) -> list[Item]:
         """Neighbouring steps with native commands in segments, all others as they are."""
-        return _Linker(plan, item, views).items()
+        return _Linker(plan, item, places).items()
 
 
 links("cpu", Driver())

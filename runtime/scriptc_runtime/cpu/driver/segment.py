@@ -18,11 +18,16 @@ from scriptc_runtime.cpu.tiles.commands import Command
 
 @dataclass
 class Edge:
-    """An array that is another one in each call, in `slot`: what it must be, and the words that its address and an offset go to."""
+    """An array that is another one in each call, in `slot`: what it must be, and the words that its address and an offset go to.
+
+    `held`: it is the same array in most calls, and may be kept alive. `written`: commands overwrite it.
+    """
 
     slot: int
     shape: tuple[int, ...]
     dtype: np.dtype
+    held: bool = False
+    written: bool = False
     words: list[tuple[int, int]] = field(default_factory=list)
 
 
@@ -37,7 +42,7 @@ class Packing:
 
 
 @dataclass(frozen=True)
-class Place:
+class Spot:
     """Bytes from the beginning of a value: of memory at a known address (`edge` None), or of an array that comes with the call."""
 
     offset: int
@@ -49,7 +54,7 @@ class Draft:
     """A segment while steps are being added to it."""
 
     commands: list[Command] = field(default_factory=list)
-    places: list[dict[object, Place]] = field(default_factory=list)     # per command: where what its words name lies
+    places: list[dict[object, Spot]] = field(default_factory=list)     # per command: where what its words name lies
     entering: dict[int, Edge] = field(default_factory=dict)
     leaving: dict[int, Edge] = field(default_factory=dict)
     packing: list[Packing] = field(default_factory=list)
@@ -67,7 +72,7 @@ class Segment:
         self._calls = address(calls)
         self._count = calls.size // 2
         self._entry = library.entry()
-        self._entering = [(e.slot, e.shape, e.dtype, tuple(e.words)) for e in draft.entering.values()]
+        self._entering = [(e.slot, e.shape, e.dtype, e.held, e.written, tuple(e.words)) for e in draft.entering.values()]
         self._last: list[np.ndarray | None] = [None] * len(self._entering)
         self._leaving = [(e.slot, e.shape, e.dtype, tuple(e.words)) for e in draft.leaving.values()]
         self._packing = draft.packing
@@ -83,17 +88,17 @@ class Segment:
     def __call__(self, slots: list[Any]) -> None:
         words, last = self._words, self._last
         held: list[np.ndarray] = []
-        for index, (slot, shape, dtype, places) in enumerate(self._entering):
+        for index, (slot, shape, dtype, stays, written, places) in enumerate(self._entering):
             array = slots[slot]
             if array is last[index]:
                 continue
-            kept = self._checked(array, shape, dtype)
+            kept = self._checked(array, shape, dtype, written)
             start = address(kept)
             for place, offset in places:
                 words[place] = start + offset
             held.append(kept)
-            # Only what nobody can write is known again: its memory cannot have moved, and it is no input that would be kept alive.
-            last[index] = kept if kept is array and not kept.flags.writeable else None
+            # Only what nobody can write is known again, or what stays anyway: it is no input that would be kept alive.
+            last[index] = kept if kept is array and (stays or not kept.flags.writeable) else None
         if self._packing:
             self._pack(slots)
         for slot, shape, dtype, places in self._leaving:
@@ -114,11 +119,14 @@ class Segment:
             slots[slot] = None
 
     @staticmethod
-    def _checked(array: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    def _checked(array: np.ndarray, shape: tuple[int, ...], dtype: np.dtype, written: bool) -> np.ndarray:
         if array.shape != shape or array.dtype != dtype:   # must never reach raw memory
             raise RuntimeError(f"a kernel for {dtype}{list(shape)} was called with {array.dtype}{list(array.shape)}")
         flags = array.flags
-        return array if flags.c_contiguous and flags.aligned else np.ascontiguousarray(array)
+        fits = flags.c_contiguous and flags.aligned
+        if written and not (fits and flags.writeable):
+            raise RuntimeError("an array that a kernel overwrites must be contiguous and writable")
+        return array if fits else np.ascontiguousarray(array)
 
     def _pack(self, slots: list[Any]) -> None:
         arrays = [slots[s] for s in self._packed_slots]
