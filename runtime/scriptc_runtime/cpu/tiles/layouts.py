@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scriptc_runtime.cpu.tiles.geometry import LANES, NARROW, PANEL, VECTOR_BYTES, WEIGHT_2, WEIGHT_4
+from scriptc_runtime.plan.plan import aligned_bytes
 
 FLOAT_BYTES = 4
 
@@ -124,8 +125,11 @@ def pack_direct(weight: np.ndarray, narrow: int = 0, scale: np.ndarray | None = 
 
 
 def _room(size: int, exact: bool) -> np.ndarray:
-    """Floats to fill: zero where not all of them will be written."""
-    return np.empty(size, np.float32) if exact else np.zeros(size, np.float32)
+    """Floats to fill: zero where not all of them will be written. No vector of them lies on two lines of the cache."""
+    made = aligned_bytes(size * FLOAT_BYTES).view(np.float32)
+    if not exact:
+        made.fill(0)
+    return made
 
 
 def _scaled(weight: np.ndarray, scale: np.ndarray | None, panel: Panel) -> np.ndarray:
@@ -171,9 +175,11 @@ def pack_depthwise(weight: np.ndarray) -> np.ndarray:
     """Weights [C, 1, KH, KW] as [C/16, KH * KW, 16]."""
     channels = weight.shape[0]
     blocks = -(-channels // LANES)
-    whole = np.zeros((blocks * LANES, weight[0].size), np.float32)
-    whole[:channels] = weight.reshape(channels, -1)
-    return np.ascontiguousarray(whole.reshape(blocks, LANES, -1).transpose(0, 2, 1))
+    whole = _room(blocks * LANES * weight[0].size, exact=channels == blocks * LANES).reshape(blocks, weight[0].size, LANES)
+    padded = np.zeros((blocks * LANES, weight[0].size), np.float32)
+    padded[:channels] = weight.reshape(channels, -1)
+    whole[...] = padded.reshape(blocks, LANES, -1).transpose(0, 2, 1)
+    return whole
 
 
 def pack_bias(bias: np.ndarray | None, channels: int) -> np.ndarray:

@@ -23,6 +23,7 @@ Matrix = Sequence[Sequence[float]]
 # Words of the table that a product tile reads: three nested counts with the byte steps of A, the byte distance of C's (and the
 # residual's) blocks. B is read from front to back.
 COUNTS, STEPS, BLOCK_STEP, TABLE_WORDS = (0, 2, 4), (1, 3, 5), 6, 7
+UNROLLED = 4      # steps of k in the body of a product's loop: longer ones are read from memory at half the speed, and decoded so on some CPUs
 
 
 
@@ -96,7 +97,7 @@ def product_tile(rows: int, blocks: int, run: int = LANES) -> Tile:
     """C[row][block] = clamp(bias[block] + sum over k of A[row][k] * B[k][block] + residual[row][block]).
 
     Arguments: A, B, C, bias, residual (or 0), offsets of A's rows, offsets of C's rows (the residual's too), table, limits. k runs
-    over three counts of the table times `run` neighbouring floats.
+    over three counts of the table times `run` neighbouring floats, a few of them to a turn of the innermost loop.
     """
 
     def write(module: ir.Module, made: ir.Function, b: ir.IRBuilder) -> None:
@@ -107,18 +108,22 @@ def product_tile(rows: int, blocks: int, run: int = LANES) -> Tile:
         sums = [first[block] for _ in range(rows) for block in range(blocks)]
         counts = [load_word(b, table, word) for word in COUNTS]
         steps = [load_word(b, table, word) for word in STEPS]
+        body = UNROLLED if run % UNROLLED == 0 else run
+        if body < run:
+            counts.append(constant(run // body))
+            steps.append(constant(4 * body))
 
         def nest(b: ir.IRBuilder, level: int, offset: Any, panel: Any, sums: list[Any]) -> tuple[ir.IRBuilder, Any, list[Any]]:
             if level == len(counts):
                 places = [b.add(start, offset) for start in starts]
-                for k in range(run):
+                for k in range(body):
                     loaded = [load_vector(b, panel, (k * blocks + block) * VECTOR_BYTES) for block in range(blocks)]
                     for row in range(rows):
                         value = broadcast(b, places[row], 4 * k)
                         for block in range(blocks):
                             index = row * blocks + block
                             sums[index] = b.call(fma, [value, loaded[block], sums[index]])
-                return b, b.add(panel, constant(run * blocks * VECTOR_BYTES)), sums
+                return b, b.add(panel, constant(body * blocks * VECTOR_BYTES)), sums
             before = b.block
             head, after = made.append_basic_block(f"loop{level}"), made.append_basic_block(f"after{level}")
             b.branch(head)
