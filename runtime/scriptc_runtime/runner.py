@@ -9,6 +9,7 @@ import numpy as np
 import scriptc.interp.ops
 import scriptc.ir.ops  # noqa: F401  (both fill the tables that planning reads)
 from scriptc.ir.graph import Function
+from scriptc_runtime.device import DeviceArray
 from scriptc_runtime.plan.bind import signature_of, type_of_value
 from scriptc_runtime.plan.cache import PlanCache
 from scriptc_runtime.plan.plan import Plan
@@ -64,6 +65,9 @@ def detached(result: Any, arguments: Sequence[Any]) -> Any:
             return result
         shares = any(isinstance(a, np.ndarray) and np.may_share_memory(result, a) for a in arguments)
         return result.copy() if shares or not result.flags.writeable else result
+    if isinstance(result, DeviceArray):
+        blocks = {id(a.block) for a in arguments if isinstance(a, DeviceArray)}
+        return result.copy() if id(result.block) in blocks else result
     if isinstance(result, list):
         return [detached(r, arguments) for r in result]
     if isinstance(result, tuple):

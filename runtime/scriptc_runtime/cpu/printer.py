@@ -72,6 +72,10 @@ class FormulaPrinter:
     floats: list[float | None] = field(default_factory=list)
     known: dict[tuple[str, object], Element] = field(default_factory=dict)
 
+    def spelling(self, name: str, dtype: str) -> str | None:
+        """The pattern for op `name` on elements of `dtype`; None if there is none."""
+        return spelling(name, dtype)
+
     def apply(self, definition: OpDef, arguments: Sequence[Any], attributes: Mapping[str, Any]) -> Element:
         name = definition.name
         if name == "cast":
@@ -91,7 +95,7 @@ class FormulaPrinter:
         if name == "round" and (attributes.get("decimals") or elements[0].dtype not in ("float32", "float64")):
             raise Unprintable(name)
         dtype = elements[0].dtype
-        pattern = spelling(name, dtype)
+        pattern = self.spelling(name, dtype)
         if pattern is None:
             if definition.formula is None:
                 raise Unprintable(name)

@@ -11,8 +11,6 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from scriptc.errors import CallError, diagnostic
 from scriptc.interp.registry import REFERENCES
 from scriptc.ir.builder import located
@@ -30,6 +28,7 @@ from scriptc.ir.types import (
     dtype_of,
     join,
 )
+from scriptc_runtime.device import ARRAYS
 from scriptc_runtime.plan.policy import memory_limit
 
 ROUNDS = 4  # how often a loop's carried types may widen before they are simply unknown
@@ -244,8 +243,8 @@ def type_of_value(value: Any, declared: Type) -> Type:
     """The concrete type of a value that arrives at run time, declared as `declared`."""
     if isinstance(declared, OptionalType) and value is not None:
         return OptionalType(type_of_value(value, declared.element))
-    if isinstance(value, np.ndarray):
-        return TensorType(dtype_of(value), value.shape)
+    if isinstance(value, ARRAYS):
+        return TensorType(dtype_of(value.dtype), value.shape)
     if isinstance(declared, TupleType) and isinstance(value, tuple):
         return TupleType(tuple(map(type_of_value, value, declared.elements)))
     return erase(declared)
@@ -257,7 +256,7 @@ def signature_of(values: Sequence[Any]) -> tuple[object, ...]:
 
 
 def _signature(value: Any) -> object:
-    if isinstance(value, np.ndarray):
+    if isinstance(value, ARRAYS):
         return value.dtype, value.shape
     if type(value) is tuple:
         return tuple(_signature(v) for v in value)

@@ -23,7 +23,7 @@ from scriptc_runtime.plan.bind import BoundOp, is_static
 from scriptc_runtime.plan.chains import Continues
 from scriptc_runtime.plan.clusters import ClusterLowering, RoutineLowering, Supports, Worth
 from scriptc_runtime.plan.fusion import Accepts, Group
-from scriptc_runtime.plan.plan import Kernel, Linker
+from scriptc_runtime.plan.plan import Kernel, Linker, Memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,9 @@ CLUSTERS: dict[str, tuple[Callable[[], Supports], Worth, ClusterLowering]] = {}
 ROUTINES: dict[str, tuple[Callable[[], Supports], Worth, RoutineLowering]] = {}
 CHAINS: dict[str, tuple[frozenset[str], Continues, ClusterLowering]] = {}
 LINKERS: dict[str, Linker] = {}
-_ENGINES = {"cpu": "scriptc_runtime.cpu"}
+MEMORIES: dict[str, Memory] = {}     # of engines whose arrays are not numpy's
+FALLBACKS: dict[str, Callable[[BoundOp], Kernel]] = {}   # of engines that cannot call the reference as it is
+_ENGINES = {"cpu": "scriptc_runtime.cpu", "cuda": "scriptc_runtime.cuda"}
 
 # References of these families compute new arrays; those of the others may answer with views of their operands.
 _FRESH_FAMILIES = frozenset(("convolution", "pooling", "linalg", "normalization", "attention", "loss"))
@@ -125,7 +127,7 @@ def lower(bound: BoundOp, target: str) -> Kernel:
         kernel = lowering(Site(bound.op, bound.operand_types, bound.result_types))
         if kernel is not None:
             return kernel
-    return reference_kernel(bound)
+    return FALLBACKS.get(target, reference_kernel)(bound)
 
 
 def reference_kernel(bound: BoundOp) -> Kernel:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -81,6 +82,38 @@ class Linker(Protocol):
         ...
 
 
+class Memory(Protocol):
+    """Where an engine's arrays lie."""
+
+    def arena(self, size: int) -> Any:
+        """`size` uninitialised bytes for a frame."""
+        ...
+
+    def view(self, arena: Any, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+        """An array over the bytes of an arena from `offset` on."""
+        ...
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+        """An uninitialised array of its own."""
+        ...
+
+
+class HostMemory:
+    """numpy's arrays."""
+
+    empty: Any = staticmethod(np.empty)
+
+    def arena(self, size: int) -> np.ndarray:
+        return aligned_bytes(size)
+
+    def view(self, arena: np.ndarray, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        count = math.prod(shape) * dtype.itemsize
+        return arena[offset:offset + count].view(dtype).reshape(shape)
+
+
+HOST: Memory = HostMemory()
+
+
 @dataclass(eq=False)
 class Plan:
     """One function for one set of input shapes. `arguments` and `results` are slots; `fresh`: no result shares memory with an argument.
@@ -102,6 +135,7 @@ class Plan:
     linker: Linker | None = None
     written: frozenset[int] = frozenset()
     held: frozenset[int] = frozenset()
+    memory: Memory = HOST
     _frames: list[Frame] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -121,7 +155,7 @@ class Plan:
             try:
                 operands = [known if index < 0 else arguments[index] for index, known in self._operands]
                 if self._made:
-                    out = tuple([np.empty(shape, dtype) for shape, dtype in self._made])
+                    out = tuple([self.memory.empty(shape, dtype) for shape, dtype in self._made])
                     self._only.kernel.run(*operands, out=out)
                     return list(out)
                 result = self._only.kernel.run(*operands)
@@ -151,12 +185,13 @@ class Plan:
 class Frame:
     """The memory of one running call: an arena and, per step, what it needs to run."""
 
-    __slots__ = ("_items", "_linker", "_steps", "arena")
+    __slots__ = ("_items", "_linker", "_memory", "_steps", "arena")
 
     def __init__(self, plan: Plan) -> None:
-        self.arena = aligned_bytes(plan.arena_size)
+        self._memory = plan.memory
+        self.arena = plan.memory.arena(plan.arena_size)
         self._steps = tuple(self._prepared(step) for step in plan.steps)
-        self._items: list[Item] = [functools.partial(_run, *step) for step in self._steps]
+        self._items: list[Item] = [functools.partial(_run, self._memory.empty, *step) for step in self._steps]
         self._linker = plan.linker if any(step.kernel.native is not None for step in plan.steps) else None
 
     def _prepared(self, step: Step) -> tuple[Any, ...]:
@@ -170,12 +205,12 @@ class Frame:
 
     def _view(self, buffer: Buffer) -> np.ndarray:
         assert buffer.offset is not None
-        part = self.arena[buffer.offset:buffer.offset + buffer.nbytes]
-        return part.view(buffer.dtype).reshape(buffer.shape)
+        view: np.ndarray = self._memory.view(self.arena, buffer.offset, buffer.shape, buffer.dtype)
+        return view
 
     def _item(self, index: int, dead: tuple[int, ...]) -> Item:
         run, inputs, outputs, places, made, _, op = self._steps[index]
-        return functools.partial(_run, run, inputs, outputs, places, made, dead, op)
+        return functools.partial(_run, self._memory.empty, run, inputs, outputs, places, made, dead, op)
 
     def run(self, plan: Plan, arguments: Sequence[Any]) -> list[Any]:
         """Run every step in order."""
@@ -190,8 +225,8 @@ class Frame:
         return [slots[i] for i in plan.results]
 
 
-def _run(run: Callable[..., Any], inputs: tuple[int, ...], outputs: tuple[int, ...], places: tuple[Place, ...] | None,
-         made: tuple[tuple[Any, ...], ...], dead: tuple[int, ...], op: Op | None, slots: list[Any]) -> None:
+def _run(empty: Callable[..., Any], run: Callable[..., Any], inputs: tuple[int, ...], outputs: tuple[int, ...],
+         places: tuple[Place, ...] | None, made: tuple[tuple[Any, ...], ...], dead: tuple[int, ...], op: Op | None, slots: list[Any]) -> None:
     """One step on the slots of a call."""
     try:
         if places is not None:
@@ -199,7 +234,7 @@ def _run(run: Callable[..., Any], inputs: tuple[int, ...], outputs: tuple[int, .
                 out: tuple[Any, ...] = places
             else:
                 more = iter(made)
-                out = tuple([place if isinstance(place, np.ndarray) else _array(slots, place, *next(more)) for place in places])
+                out = tuple([_array(empty, slots, place, *next(more)) if place is None or type(place) is int else place for place in places])
             run(*[slots[i] for i in inputs], out=out)
             for slot, array in zip(outputs, out, strict=True):
                 slots[slot] = array
@@ -215,9 +250,9 @@ def _run(run: Callable[..., Any], inputs: tuple[int, ...], outputs: tuple[int, .
         slots[slot] = None
 
 
-def _array(slots: list[Any], argument: int | None, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def _array(empty: Callable[..., Any], slots: list[Any], argument: int | None, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """The array to write a result to that has no place in the arena."""
-    return np.empty(shape, dtype) if argument is None else slots[argument]
+    return empty(shape, dtype) if argument is None else slots[argument]
 
 
 def annotate(error: Exception, op: Op | None) -> None:

@@ -19,10 +19,10 @@ from scriptc_runtime.plan.clusters import Cluster, finish, gather
 from scriptc_runtime.plan.control import branch_kernel, loop_kernel
 from scriptc_runtime.plan.fusion import Group, Unit, fuse
 from scriptc_runtime.plan.hoisting import hoist
-from scriptc_runtime.plan.lowering import ACCEPTS, CHAINS, CLUSTERS, GROUP_LOWERINGS, LINKERS, ROUTINES, load_engine, lower
+from scriptc_runtime.plan.lowering import ACCEPTS, CHAINS, CLUSTERS, GROUP_LOWERINGS, LINKERS, MEMORIES, ROUTINES, load_engine, lower
 from scriptc_runtime.plan.memory import Lifetime, plan_arena
 from scriptc_runtime.plan.overwriting import overwriting
-from scriptc_runtime.plan.plan import Buffer, Kernel, Plan, Step, debugging
+from scriptc_runtime.plan.plan import HOST, Buffer, Kernel, Plan, Step, debugging
 
 NOTHING: Mapping[Any, Any] = MappingProxyType({})
 FEW_OPS = 48   # of a program without control flow that may be so small as a whole that it should be one call
@@ -54,12 +54,14 @@ def make_plan(region: Region, arguments: Sequence[Value], types: Mapping[Value, 
     def nested(inner: Region, values: Sequence[Value], kinds: Mapping[Value, Type], known: Mapping[Value, Any]) -> Plan:
         return make_plan(inner, values, kinds, known, name=f"{name}/region", target=target, routines=routines)
 
-    supports, worth, _ = CLUSTERS[target]
     native: dict[Cluster, Kernel] = {}
     needed: Sequence[BoundOp | Cluster] = _needed(binding)
     if routines:
         needed = _routines(_needed(binding), binding, target, native)
-    items = gather(needed, binding.results, supports(), worth)
+    items = list(needed)
+    if target in CLUSTERS:
+        supports, worth, _ = CLUSTERS[target]
+        items = gather(needed, binding.results, supports(), worth)
     if target in CHAINS:
         items = _chains(items, binding, target, native, nested)
     units = fuse(items, binding.results, ACCEPTS[target])
@@ -197,7 +199,8 @@ def _number(name: str, lowered: Sequence[_Lowered], arguments: Sequence[Value], 
     return Plan(name, steps, template, argument_slots, tuple(map(slot, binding.results)), kinds, arena_size,
                 all(v in owned for v in binding.results), tuple(v.type if isinstance(v, Literal) else binding.types.get(v) for v in values),
                 frozenset(slots[v] for v in values if isinstance(v, Literal) or v in binding.constants), LINKERS.get(target),
-                frozenset(i for i, v in enumerate(binding.results) if v in overwritten), frozenset(slots[v] for v in held if v in slots))
+                frozenset(i for i, v in enumerate(binding.results) if v in overwritten), frozenset(slots[v] for v in held if v in slots),
+                MEMORIES.get(target, HOST))
 
 
 def _liveness(lowered: Sequence[_Lowered], results: Iterable[Value]) -> tuple[dict[Value, int], set[Value]]:
