@@ -32,3 +32,5 @@ WORKLOADS = {w.name: w for w in (
     Workload("lstm", "sequential", "LayerLSTM()", ((100, 1, 256),), 1.0),
     Workload("control", "sequential", "Control()", ((8,),), 100.0, script=True),
 )}
+
+STARTS = ("mlp", "resnet18", "resnet50")     # whose first output is timed

@@ -23,6 +23,10 @@ BURST = 0.25        # seconds of calls between two answers
 Run = Callable[[], Any]
 
 
+class NotMeant(Exception):
+    """A backend that is another one's twin for this workload: nothing to time, and nothing to tell."""
+
+
 def arrays(workload: Workload) -> list[np.ndarray]:
     draw = np.random.default_rng(0)
     return [draw.standard_normal(shape).astype(np.float32) for shape in workload.shapes]
@@ -40,20 +44,27 @@ def eager_model(workload: Workload) -> Any:
     return model
 
 
-def scriptc_run(workload: Workload, threads: int, folder: Path) -> Run:
+def scriptc_archive(workload: Workload, folder: Path, varying: bool = False) -> Path:
+    """The model compiled by scriptc; `varying` names the sizes of an image, so that every size fits."""
     import scriptc
 
-    scriptc_threads(threads)
-    archive = folder / f"{workload.name}.pt"
+    archive = folder / f"{workload.name}{'.varying' if varying else ''}.pt"
     if not archive.exists():
         import torch
 
         weights = folder / f"{workload.name}.pth"
         torch.save(eager_model(workload).state_dict(), weights)
-        inputs = [f"float32[{','.join(map(str, shape))}]" for shape in workload.shapes]
+        inputs = ["float32[N,3,H,W]"] if varying else [f"float32[{','.join(map(str, shape))}]" for shape in workload.shapes]
         source = Path(__file__).parent / "models" / f"{workload.file}.py"
         scriptc.compile(source, entry=workload.entry, inputs=inputs, weights=weights if workload.name != "control" else None).save(archive)
-    model = scriptc.load(archive)
+    return archive
+
+
+def scriptc_run(workload: Workload, threads: int, folder: Path) -> Run:
+    import scriptc
+
+    scriptc_threads(threads)
+    model = scriptc.load(scriptc_archive(workload, folder))
     model.eval()
     inputs_ = arrays(workload)
 
@@ -77,7 +88,7 @@ def torch_run(workload: Workload, threads: int, folder: Path, form: str) -> Run:
     inputs = [torch.from_numpy(a) for a in arrays(workload)]
     if form == "channels_last":
         if inputs[0].dim() != 4:
-            raise ValueError("no images")
+            raise NotMeant
         model = model.to(memory_format=torch.channels_last)
         inputs = [x.to(memory_format=torch.channels_last) for x in inputs]
     if form == "script":
@@ -90,15 +101,17 @@ def torch_run(workload: Workload, threads: int, folder: Path, form: str) -> Run:
     return run
 
 
-def exported(workload: Workload, folder: Path) -> Path:
-    """The model as ONNX, by torch's exporter."""
+def exported(workload: Workload, folder: Path, varying: bool = False) -> Path:
+    """The model as ONNX, by torch's exporter; `varying` leaves the sizes of an image open."""
     import torch
 
-    path = folder / f"{workload.name}.onnx"
+    path = folder / f"{workload.name}{'.varying' if varying else ''}.onnx"
     if not path.exists():
         model = eager_model(workload)
         inputs = tuple(torch.from_numpy(a) for a in arrays(workload))
-        torch.onnx.export(torch.jit.script(model) if workload.script else model, inputs, str(path), dynamo=False, opset_version=17)
+        axes = {"image": {0: "N", 2: "H", 3: "W"}} if varying else None
+        torch.onnx.export(torch.jit.script(model) if workload.script else model, inputs, str(path), dynamo=False, opset_version=17,
+                          input_names=["image"] if varying else None, dynamic_axes=axes)
     return path
 
 
@@ -143,6 +156,9 @@ def serve(backend: str, workload: Workload, threads: int, folder: Path) -> None:
         while count < 3 or time.perf_counter() < until:
             run()
             count += 1
+    except NotMeant:
+        print("not meant", flush=True)
+        return
     except ImportError as error:
         print(f"missing {error.name}", flush=True)
         return
