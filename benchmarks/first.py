@@ -12,14 +12,16 @@ BEGAN = time.perf_counter()
 
 import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
+from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 
 
 def scriptc_call(model: str, threads: int) -> Callable[..., Any]:
-    import scriptc
     from scriptc_runtime.cpu.team import set_num_threads
+
+    import scriptc
 
     set_num_threads(threads)
     module = scriptc.load(model)
@@ -64,7 +66,7 @@ CALLS = {"scriptc": scriptc_call, "onnxruntime": onnxruntime_call, "openvino": o
 def peak_kilobytes() -> int:
     """The most memory this process held; ru_maxrss would be the parent's where that is more."""
     try:
-        with open("/proc/self/status", encoding="ascii") as status:
+        with Path("/proc/self/status").open(encoding="ascii") as status:
             return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
     except (OSError, StopIteration):
         return 0

@@ -3,18 +3,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scriptc.errors import CallError, CompileError, diagnostic
-from scriptc.ir.autodiff import Gradient, differentiate
 from scriptc.ir.graph import Function
 from scriptc_runtime import tape
 from scriptc_runtime.plan.cache import PlanCache
 from scriptc_runtime.plan.policy import waiting
 from scriptc_runtime.runner import Runner
 from scriptc_runtime.tensor import Tensor
+
+if TYPE_CHECKING:
+    from scriptc.ir.autodiff import Gradient
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,8 @@ class Differentiable:
         return self._pairs.get((wrt_inputs, wrt_state), lambda: self._differentiated(wrt_inputs, wrt_state))
 
     def _differentiated(self, wrt_inputs: tuple[int, ...], wrt_state: tuple[str, ...]) -> _Pair:
+        from scriptc.ir.autodiff import differentiate  # at the first gradient: inference needs none of it
+
         try:
             gradient = differentiate(self.function, wrt_inputs=wrt_inputs, wrt_state=wrt_state)
         except CompileError as error:

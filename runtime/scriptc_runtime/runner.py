@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-import scriptc.interp.ops
-import scriptc.ir.ops  # noqa: F401  (both fill the tables that planning reads)
+import scriptc.ir.ops  # noqa: F401  (fills the table that planning reads)
 from scriptc.ir.graph import Function
 from scriptc_runtime.device import DeviceArray
 from scriptc_runtime.plan.bind import signature_of, type_of_value

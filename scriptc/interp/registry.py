@@ -2,13 +2,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import DType, bfloat16, dtype_of, float16
 
-REFERENCES: dict[str, Callable[..., Any]] = {}
+WITHOUT = frozenset(("control",))     # families that the interpreter itself walks
+
+
+class References(dict[str, Callable[..., Any]]):
+    """Op name to meaning. A family's file is imported when one of its ops is first asked for: most processes need few of them, or none."""
+
+    def __missing__(self, name: str) -> Callable[..., Any]:
+        definition = REGISTRY.get(name)
+        if definition is None or definition.family in WITHOUT:
+            raise KeyError(name)
+        import_module(f"scriptc.interp.ops.{definition.family}")
+        if not super().__contains__(name):
+            raise KeyError(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The meaning of `name`, or `default` where it has none."""
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+    def __contains__(self, name: object) -> bool:
+        return self.get(str(name)) is not None
+
+
+REFERENCES = References()
 
 
 def reference(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import types as python_types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -177,7 +176,7 @@ class OpDef:
     operands: tuple[Operand, ...]
     attributes: Mapping[str, AttributeSpec]
     rule: Callable[..., Any]
-    doc: str
+    declaration: Callable[..., Any]     # the function under @op
     family: str
     kind: str = "kernel"            # kernel, elementwise or control
     effects: bool = False           # never removed, merged or reordered: assert, print
@@ -188,6 +187,11 @@ class OpDef:
     no_gradient: str = ""           # the stated reason where there is none
     zero_gradient: bool = False     # a floating result that does not change with the operands: the gradient is 0
     cpu_reference_only: str = field(default="")  # the stated reason where the CPU engine runs the reference
+
+    @property
+    def doc(self) -> str:
+        """The specification."""
+        return inspect.cleandoc(self.declaration.__doc__ or "")
 
     def gradient(self, rule: Callable[..., Any]) -> Callable[..., Any]:
         """Attach the gradient rule: (g, y, *operands, **attributes) -> one gradient per operand (None: not differentiable).
@@ -253,34 +257,42 @@ REGISTRY: dict[str, OpDef] = {}
 
 
 def _declare(function: Callable[..., Any], **facts: Any) -> OpDef:
-    hints = typing.get_type_hints(function)
-    operands: list[Operand] = []
-    attributes: dict[str, AttributeSpec] = {}
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.name == "regions" and facts.get("takes_regions"):
-            continue
-        annotation, optional = _strip_optional(hints[parameter.name])
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-            attributes[parameter.name] = AttributeSpec(parameter.name, annotation, optional, parameter.default)
-        else:
-            variadic = parameter.kind is inspect.Parameter.VAR_POSITIONAL
-            operands.append(Operand(parameter.name, annotation, optional, variadic))
+    # Read from the code object: inspect.signature and typing.get_type_hints take ten times as long, for hundreds of ops in every process.
+    code = function.__code__
+    positional, keyword = code.co_argcount, code.co_kwonlyargcount
     name = function.__name__.rstrip("_")
     if not function.__doc__:
         raise TypeError(f"op {name} has no docstring: it is the op's specification")
     if name in REGISTRY:
         raise TypeError(f"op {name} is declared twice")
-    declared = OpDef(name, tuple(operands), attributes, facts.pop("rule", function), inspect.cleandoc(function.__doc__),
-                     function.__module__.rpartition(".")[2], **facts)
+    variadic = code.co_varnames[positional + keyword:][:1] if code.co_flags & inspect.CO_VARARGS else ()
+    operands = tuple([Operand(n, *_annotation(function, n), variadic=n in variadic) for n in (*code.co_varnames[:positional], *variadic)])
+    defaults = function.__kwdefaults__ or {}
+    attributes = {n: AttributeSpec(n, *_annotation(function, n), defaults.get(n, inspect.Parameter.empty))
+                  for n in code.co_varnames[positional:positional + keyword] if n != "regions" or not facts.get("takes_regions")}
+    declared = OpDef(name, operands, attributes, facts.pop("rule", function), function, function.__module__.rpartition(".")[2], **facts)
     REGISTRY[name] = declared
     return declared
 
 
-def _strip_optional(annotation: Any) -> tuple[object, bool]:
-    if isinstance(annotation, python_types.UnionType) or typing.get_origin(annotation) is typing.Union:
-        parts = [a for a in typing.get_args(annotation) if a is not type(None)]
-        return parts[0], True
-    return annotation, False
+def _annotation(function: Callable[..., Any], parameter: str) -> tuple[object, bool]:
+    """(what the parameter takes, whether None is taken too)."""
+    text = function.__annotations__[parameter]
+    return _meaning(text.removesuffix(" | None"), function), text.endswith(" | None")
+
+
+def _meaning(text: str, function: Callable[..., Any]) -> object:
+    """An annotation of an op: a name, or `tuple[T, ...]`."""
+    if text.startswith("tuple[") and text.endswith(", ...]"):
+        element: Any = _meaning(text[len("tuple["):-len(", ...]")], function)
+        return tuple[element, ...]
+    found = function.__globals__.get(text, _BUILTINS.get(text))
+    if found is None:
+        raise TypeError(f"op {function.__name__}: {text} is neither a type nor a tuple[type, ...]")
+    return found
+
+
+_BUILTINS: dict[str, object] = {kind.__name__: kind for kind in (int, float, bool, str, object)}
 
 
 def op(function: Callable[..., Any] | None = None, *, effects: bool = False, control: bool = False,
