@@ -26,6 +26,7 @@ _NAMES = {
     "enable_grad": ("scriptc_runtime.tape", "enable_grad"),
     "set_grad_enabled": ("scriptc_runtime.tape", "set_grad_enabled"),
     "Generator": ("scriptc_runtime.random", "Generator"),
+    "train_step": ("scriptc_runtime.training", "train_step"),
     "manual_seed": ("scriptc_runtime.random", "manual_seed"),
     "ScriptcError": ("scriptc.errors", "ScriptcError"),
     "CompileError": ("scriptc.errors", "CompileError"),
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from scriptc_runtime.random import Generator, manual_seed
     from scriptc_runtime.tape import enable_grad, no_grad, set_grad_enabled
     from scriptc_runtime.tensor import Tensor, tensor
+    from scriptc_runtime.training import train_step
 
     from scriptc import errors
     from scriptc.compiler import check, compile
@@ -49,7 +51,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArchiveError", "CallError", "CompileError", "Generator", "Module", "ScriptcError", "Tensor", "VerificationError", "WeightsError",
-    "check", "compile", "enable_grad", "errors", "load", "manual_seed", "nn", "no_grad", "optim", "set_grad_enabled", "tensor", "utils",
+    "check", "compile", "enable_grad", "errors", "load", "manual_seed", "nn", "no_grad", "optim", "set_grad_enabled", "tensor", "train_step",
+    "utils",
 ]
 
 

@@ -12,13 +12,14 @@ from scriptc_runtime.module import Module, load
 from scriptc_runtime.random import Generator, manual_seed
 from scriptc_runtime.tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from scriptc_runtime.tensor import Parameter, Tensor, tensor
+from scriptc_runtime.training import train_step
 
 if TYPE_CHECKING:
     from scriptc_runtime import nn, optim, utils
 
 __all__ = [
     "Generator", "Module", "Parameter", "Tensor", "enable_grad", "is_grad_enabled", "load", "manual_seed", "nn", "no_grad", "optim",
-    "set_grad_enabled", "tensor", "utils",
+    "set_grad_enabled", "tensor", "train_step", "utils",
 ]
 
 

@@ -24,6 +24,7 @@ from scriptc.ir.types import (
 from scriptc_runtime import tape
 from scriptc_runtime.differentiation import Differentiable
 from scriptc_runtime.plan.cache import PlanCache
+from scriptc_runtime.recording import Recorded
 from scriptc_runtime.tensor import Tensor
 
 _functions: PlanCache[Differentiable] = PlanCache(capacity=512)
@@ -40,6 +41,9 @@ def apply(definition: OpDef, arguments: Sequence[Any], attributes: Mapping[str, 
     if definition.kind == "elementwise" or definition.name in _SHARING:
         operands = _promoted(definition, operands)
     tensors = [o for o in operands if isinstance(o, Tensor)]
+    for tensor in tensors:
+        if isinstance(tensor, Recorded):
+            return _wrapped(tensor._recorder.emit(definition, operands, attributes))
     key = (definition.name, tuple(_key(o) for o in operands), tuple(attributes.items()))
     compiled = _functions.get(key, lambda: Differentiable(_one_op(definition, operands, attributes)))
     arrays = [t._array for t in tensors]

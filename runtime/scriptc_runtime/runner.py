@@ -28,10 +28,12 @@ class Runner:
         """The plan for arguments of these shapes. CallError where they do not fit the program."""
         return self._plans.get(signature_of(arguments), lambda: self._make(arguments))
 
-    def plan_of_types(self, over: Mapping[int, int], held: Collection[int]) -> Plan:
-        """A plan by the parameters' own types, which must be without symbols; `over` and `held` as of `make_plan`. It is not kept."""
-        types = {value: value.type for value in self._region.params}
-        return make_plan(self._region, self._region.params, types, {}, name=self.function.name, target=self._target, routines=False,
+    def plan_of_types(self, over: Mapping[int, int], held: Collection[int], arguments: Sequence[Any] = ()) -> Plan:
+        """A plan by the parameters' own types, those of the last ones by `arguments`; `over` and `held` as of `make_plan`. It is not kept."""
+        params = self._region.params
+        types = {value: value.type for value in params[:len(params) - len(arguments)]}
+        types.update((value, type_of_value(a, value.type)) for value, a in zip(params[len(types):], arguments, strict=True))
+        return make_plan(self._region, self._region.params, types, {}, name=self.function.name, target=self._target, routines=bool(arguments),
                          over=over, held=held)
 
     def run(self, arguments: Sequence[Any], sharing: range = range(0)) -> list[Any]:

@@ -38,5 +38,8 @@ ENTRIES: dict[str, Entry] = {
     "R0131": Entry("no parameters", "{optimizer} got no parameters", "freeze fewer parameters, or pass model.parameters()"),
     "R0132": Entry("optimizer state does not fit", "the optimizer's state_dict does not fit its parameters: {problem}"),
     "R0133": Entry("scheduler state does not fit", "the state_dict does not fit {scheduler}: {problem}"),
+    "R0150": Entry("loss cannot be recorded", "the loss asks for {what}, which there is only when the step runs",
+                   "write it with operations on tensors (where, maximum, mean) instead of Python's if, float() or numpy"),
+    "R0151": Entry("training step does not fit", "{message}"),
     "R0140": Entry("a test vector differs", "recorded call {call} of {function}: result {result} differs by {difference}, allowed is {tolerance}"),
 }
