@@ -99,7 +99,7 @@ def flatten(path: str, value: Any) -> list[tuple[str, np.ndarray]]:
         return [entry for k, v in zip(fields, value, strict=True) for entry in flatten(f"{path}.{k}", v)]
     if hasattr(value, "__dict__") and not hasattr(value, "__array__"):
         return [entry for k, v in vars(value).items() for entry in flatten(f"{path}.{k}", v)]
-    return [(path, np.asarray(value))]
+    return [(path, np.asarray(value.cpu() if hasattr(value, "cpu") else value))]
 
 
 def write(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -26,6 +26,7 @@ from scriptc.ir.types import (
     TupleType,
     Type,
 )
+from scriptc_runtime.device import ARRAYS, Array, DeviceArray
 from scriptc_runtime.tensor import Tensor, dtype_named
 
 
@@ -168,10 +169,10 @@ class Binder:
             self._agree(kind.value, number, name)
         return number
 
-    def _tensor(self, value: Any, kind: TensorType, name: str) -> np.ndarray:
+    def _tensor(self, value: Any, kind: TensorType, name: str) -> Array:
         if value is None or isinstance(value, str | bytes):
             raise self._error("R0104", name=name, expected=str(kind), found=_kind(value))
-        if isinstance(value, np.ndarray):
+        if isinstance(value, ARRAYS):
             array = value
         else:
             try:
@@ -191,7 +192,7 @@ class Binder:
                 self._size(declared, size, kind, array, name, dim)
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
-    def _size(self, declared: dims.Dim, size: int, kind: TensorType, array: np.ndarray, name: str, dim: int) -> None:
+    def _size(self, declared: dims.Dim, size: int, kind: TensorType, array: Array, name: str, dim: int) -> None:
         if isinstance(declared, int) and declared != size:
             assert kind.shape is not None
             relaxed = ",".join("*" if i == dim else dims.dim_text(d) for i, d in enumerate(kind.shape))
@@ -336,7 +337,7 @@ def rebuild(structure: Structure, leaves: Sequence[Any]) -> Any:
 
 def wrap(value: Any) -> Any:
     """Arrays as tensors, in containers too."""
-    if isinstance(value, np.ndarray):
+    if isinstance(value, ARRAYS):
         return Tensor(value)
     if isinstance(value, list):
         return [wrap(v) for v in value]
@@ -349,8 +350,8 @@ def wrap(value: Any) -> Any:
 
 def _kind(value: Any) -> str:
     """A value as an error names it."""
-    if isinstance(value, np.ndarray | Tensor):
-        array = np.asarray(value)
+    if isinstance(value, np.ndarray | DeviceArray | Tensor):
+        array = value._array if isinstance(value, Tensor) else value
         return f"{array.dtype}{list(array.shape)}"
     if isinstance(value, int | float | str | None.__class__):
         return f"{type(value).__name__} {value!r}"[:80]

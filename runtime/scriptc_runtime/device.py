@@ -35,6 +35,7 @@ class Device(Protocol):
     def download(self, array: DeviceArray) -> np.ndarray: ...
     def copy(self, target: DeviceArray, source: DeviceArray) -> None: ...
     def fill(self, target: DeviceArray, value: Any) -> None: ...
+    def cast(self, target: DeviceArray, source: DeviceArray) -> None: ...
     def add(self, a: DeviceArray, b: DeviceArray, out: DeviceArray) -> None: ...
     def synchronize(self) -> None: ...
     def export(self, array: DeviceArray, stream: Any) -> Any: ...
@@ -105,6 +106,15 @@ class DeviceArray:
         self.device.copy(made, self)
         return made
 
+    def astype(self, dtype: Any, copy: bool = True) -> DeviceArray:
+        """The elements in another dtype."""
+        wanted = np.dtype(dtype)
+        if wanted == self.dtype:
+            return self.copy() if copy else self
+        made = self.device.empty(self.shape, wanted)
+        self.device.cast(made, self)
+        return made
+
     def host(self) -> np.ndarray:
         """A copy in the host's memory; waits for the device."""
         return self.device.download(self)
@@ -145,6 +155,39 @@ ARRAYS = (np.ndarray, DeviceArray)
 def refused_by_numpy(array: DeviceArray) -> TypeError:
     """torch's error for a device tensor that numpy should read."""
     return TypeError(f"can't convert {array.device.name} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first.")
+
+
+def overwrite(target: Array, source: Array) -> None:
+    """target = source, broadcast and cast, wherever each of them is."""
+    if isinstance(target, np.ndarray):
+        np.copyto(target, host(source), casting="unsafe")
+    else:
+        device = target.device
+        moved = source if isinstance(source, DeviceArray) else device.upload(source.astype(target.dtype, copy=False))
+        device.copy(target, moved.astype(target.dtype, copy=False))
+
+
+def full_like(like: Array, value: Any) -> Array:
+    """An array of the same kind, shape and dtype, all of whose elements are `value`."""
+    if isinstance(like, np.ndarray):
+        return np.full(like.shape, value, like.dtype)
+    made = like.device.empty(like.shape, like.dtype)
+    like.device.fill(made, value)
+    return made
+
+
+def beside(value: Any, like: Array, dtype: Any = None) -> Array:
+    """`value` as an array where `like` is, in its dtype or another."""
+    wanted = like.dtype if dtype is None else dtype
+    if isinstance(like, np.ndarray):
+        return np.asarray(host(value), wanted)
+    moved = value if isinstance(value, DeviceArray) else like.device.upload(np.asarray(value, wanted))
+    return moved.astype(wanted, copy=False)
+
+
+def device_of(array: Array) -> Device | None:
+    """Where an array is; None for the host."""
+    return None if isinstance(array, np.ndarray) else array.device
 
 
 _PACKAGES = {"cuda": "scriptc_runtime.cuda.engine"}

@@ -10,6 +10,7 @@ import numpy as np
 from scriptc.errors import CallError, CompileError, diagnostic
 from scriptc.ir.graph import Function
 from scriptc_runtime import tape
+from scriptc_runtime.device import Device, DeviceArray, device_of
 from scriptc_runtime.plan.cache import PlanCache
 from scriptc_runtime.plan.policy import waiting
 from scriptc_runtime.runner import Runner
@@ -32,9 +33,10 @@ class _Pair:
 class Differentiable:
     """One function: its plain `runner`, and a forward and backward pair per set of things that want a gradient."""
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: Function, target: str = "cpu") -> None:
         self.function = function
-        self.runner = Runner(function)
+        self._target = target
+        self.runner = Runner(function, target)
         self._pairs: PlanCache[_Pair] = PlanCache()
 
     def call_recorded(self, arguments: Sequence[Any], sources: Sequence[Tensor | None], wrt_inputs: Sequence[int],
@@ -62,7 +64,7 @@ class Differentiable:
         indices = pair.gradient.result_indices if pair.gradient is not None else tuple(
             i for i, r in enumerate(results) if isinstance(r, Tensor) and r.dtype.is_floating_point)
         outputs = [results[i] for i in indices]
-        shapes = [(o.shape, o.dtype.numpy) for o in outputs]
+        shapes = [(o.shape, o._array.dtype, device_of(o._array)) for o in outputs]
 
         def pull(gradients: tape.Gradients) -> tape.Gradients:
             return self._pull(pair, gradients, arguments, shapes, None if lazily else saved)
@@ -84,17 +86,16 @@ class Differentiable:
 
         def record(arguments: Sequence[Any], results: Sequence[Tensor]) -> None:
             outputs = [results[i] for i in indices] if indices is not None else [t for t in results if t.dtype.is_floating_point]
-            shapes = [(o._array.shape, o._array.dtype) for o in outputs]
+            shapes = [(o._array.shape, o._array.dtype, device_of(o._array)) for o in outputs]
             tape.record(name, inputs, outputs, lambda gradients: self._pull(pair, gradients, arguments, shapes, None))
         return record
 
     def _pull(self, pair: _Pair, gradients: tape.Gradients, arguments: Sequence[Any],
-              shapes: Sequence[tuple[tuple[int, ...], np.dtype]], saved: Sequence[Any] | None) -> tape.Gradients:
+              shapes: Sequence[tuple[tuple[int, ...], np.dtype, Device | None]], saved: Sequence[Any] | None) -> tape.Gradients:
         """The gradients of what was asked for; the forward runs again where nothing was saved."""
         if pair.gradient is None or pair.backward is None:
             raise _not_differentiable(self.function, pair)
-        incoming = [np.zeros(shape, dtype) if g is None else np.asarray(g, dtype)
-                    for g, (shape, dtype) in zip(gradients, shapes, strict=True)]
+        incoming = [_incoming(g, *known) for g, known in zip(gradients, shapes, strict=True)]
         state = dict(zip(self.function.state, arguments[len(self.function.inputs):], strict=True))
         with waiting():
             kept = self._forward(pair, arguments)[1] if saved is None else saved
@@ -118,7 +119,15 @@ class Differentiable:
             gradient = differentiate(self.function, wrt_inputs=wrt_inputs, wrt_state=wrt_state)
         except CompileError as error:
             return _Pair(None, None, None, error)
-        return _Pair(gradient, Runner(gradient.forward), Runner(gradient.backward))
+        return _Pair(gradient, Runner(gradient.forward, self._target), Runner(gradient.backward, self._target))
+
+
+def _incoming(gradient: Any, shape: tuple[int, ...], dtype: np.dtype, device: Device | None) -> Any:
+    """A gradient that came, or zeros where none did."""
+    if isinstance(gradient, DeviceArray):
+        return gradient.astype(dtype, copy=False)
+    given = np.zeros(shape, dtype) if gradient is None else np.asarray(gradient, dtype)
+    return given if device is None else device.upload(given)
 
 
 def _tensor(value: Any) -> Any:

@@ -4,8 +4,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from scriptc.errors import CallError, CompileError
 from scriptc.ir.builder import Builder
 from scriptc.ir.graph import Function, Group, Leaf, Parameter, Value
@@ -22,6 +20,7 @@ from scriptc.ir.types import (
     promote_dtypes,
 )
 from scriptc_runtime import tape
+from scriptc_runtime.device import ARRAYS, Device, device_of
 from scriptc_runtime.differentiation import Differentiable
 from scriptc_runtime.plan.cache import PlanCache
 from scriptc_runtime.recording import Recorded
@@ -37,20 +36,34 @@ def apply(definition: OpDef, arguments: Sequence[Any], attributes: Mapping[str, 
 
     Operands of different dtypes are promoted as in torch. CallError if the op refuses them.
     """
-    operands = [Tensor(a) if isinstance(a, np.ndarray) else a for a in arguments]
+    operands = [Tensor(a) if isinstance(a, ARRAYS) else a for a in arguments]
     if definition.kind == "elementwise" or definition.name in _SHARING:
         operands = _promoted(definition, operands)
     tensors = [o for o in operands if isinstance(o, Tensor)]
     for tensor in tensors:
         if isinstance(tensor, Recorded):
             return _wrapped(tensor._recorder.emit(definition, operands, attributes))
-    key = (definition.name, tuple(_key(o) for o in operands), tuple(attributes.items()))
-    compiled = _functions.get(key, lambda: Differentiable(_one_op(definition, operands, attributes)))
+    device = _common_device(tensors)
+    if device is not None:     # numbers of the host go where the others are
+        operands = [o._moved(device) if isinstance(o, Tensor) else o for o in operands]
+        tensors = [o for o in operands if isinstance(o, Tensor)]
+    target = "cpu" if device is None else device.target
+    key = (definition.name, target, tuple(_key(o) for o in operands), tuple(attributes.items()))
+    compiled = _functions.get(key, lambda: Differentiable(_one_op(definition, operands, attributes), target))
     arrays = [t._array for t in tensors]
     wanted = [i for i, t in enumerate(tensors) if t.requires_grad] if tape.is_grad_enabled() else []
     if wanted:
         return _wrapped(compiled.call_recorded(arrays, tensors, wanted, {}))
-    return _wrapped([Tensor(r) if isinstance(r, np.ndarray) else r for r in compiled.runner.run(arrays)])
+    return _wrapped([Tensor(r) if isinstance(r, ARRAYS) else r for r in compiled.runner.run(arrays)])
+
+
+def _common_device(tensors: Sequence[Tensor]) -> Device | None:
+    """Where the tensors are; 0-d ones of the host may stand beside others. RuntimeError, as torch's, if they are in different places."""
+    found = {device_of(t._array): t for t in tensors if t.ndim or device_of(t._array) is not None}
+    if len(found) > 1:
+        names = sorted(t.device for t in found.values())
+        raise RuntimeError(f"Expected all tensors to be on the same device, but found at least two devices, {' and '.join(names)}!")
+    return next(iter(found), None)
 
 
 def _wrapped(results: Sequence[Any]) -> Any:

@@ -22,6 +22,7 @@ from scriptc.ir.types import DTYPES
 from scriptc_runtime import random, tape, versions
 from scriptc_runtime.arguments import Binder, rebuild, signature, wrap, write_back
 from scriptc_runtime.calls import Repeated, repeats
+from scriptc_runtime.device import device_named, device_of, host, overwrite, placed
 from scriptc_runtime.differentiation import Differentiable
 from scriptc_runtime.plan.policy import waiting
 from scriptc_runtime.tensor import Parameter, Tensor
@@ -44,12 +45,13 @@ class Module:
     """
 
     def __init__(self, program: Program, tensors: Mapping[str, np.ndarray], *, device: str = "cpu", wait: bool = False) -> None:
-        _check_device(device)
+        self._device = device_named(device)
         self.program = program
         self.training = False
         self._wait = wait
         self._lock = threading.RLock()
         self._state = _state_tensors(program, tensors)
+        self._place_state()
         self._functions: dict[str, Differentiable] = {}
         self._repeated: dict[str, Repeated] = {}
         self._methods: dict[str, list[str]] = {}
@@ -113,7 +115,8 @@ class Module:
         writes = bool(function.updates or function.input_updates)
         with self._lock if writes else contextlib.nullcontext(), waiting(self._wait or self.training):
             state = [self._state[name] for name in function.state]
-            arguments = [*binder.leaves, *(t._array for t in state)]
+            leaves = binder.leaves if self._device is None else [placed(leaf, self._device) for leaf in binder.leaves]
+            arguments = [*leaves, *(t._array for t in state)]
             sources: list[Tensor | None] = [*binder.tensors, *state]
             wanted = [i for i, t in enumerate(sources) if t is not None and t.requires_grad] if tape.is_grad_enabled() else []
             if wanted:
@@ -123,7 +126,7 @@ class Module:
                                                  {names[i - count]: i for i in wanted if i >= count}, lazily=not self.training)
             else:
                 results = [wrap(r) for r in compiled.runner.run(arguments)]
-            if not self.training and repeats(function):
+            if not self.training and self._device is None and repeats(function):
                 self._repeated[binder.method] = Repeated(compiled, compiled.runner.plan(arguments), binder.leaves, state, self._wait)
             count = len(function.results)
             if writes:
@@ -134,24 +137,25 @@ class Module:
     def _compiled(self, key: str) -> Differentiable:
         found = self._functions.get(key)
         if found is None:
-            found = self._functions.setdefault(key, Differentiable(self.program.functions[key]))
+            target = "cpu" if self._device is None else self._device.target
+            found = self._functions.setdefault(key, Differentiable(self.program.functions[key], target))
         return found
 
     def _write(self, function: Function, binder: Binder, updates: Sequence[Any]) -> None:
         """Put new contents into state entries and into the caller's arrays."""
         for name, value in zip(function.updates, updates, strict=False):
             target = self._state[name]
-            content = np.asarray(value)
+            content = value._array if isinstance(value, Tensor) else value
             if target.shape == content.shape:
-                np.copyto(target._writable(), content)
+                overwrite(target._writable(), content)
             else:
                 target._array = content
         for index, value in zip(function.input_updates, updates[len(function.updates):], strict=True):
             given = binder.leaves[index]
-            if not given.flags.writeable:
+            if isinstance(given, np.ndarray) and not given.flags.writeable:
                 name = function.inputs[index].name
                 raise CallError(diagnostic("R0121", name=name, method=binder.method))
-            np.copyto(given, np.asarray(value))
+            overwrite(given, value._array if isinstance(value, Tensor) else value)
 
     # State.
 
@@ -176,7 +180,7 @@ class Module:
 
     def tensors(self) -> dict[str, np.ndarray]:
         """The present content of every state entry, constants and hidden state included: what an archive stores."""
-        return {e.name: self._state[e.name]._array for e in self.program.state}
+        return {e.name: host(self._state[e.name]._array) for e in self.program.state}
 
     def state_dict(self) -> OrderedDict[str, Tensor]:
         """name -> tensor (the memory itself) of parameters and persistent buffers, tied names included."""
@@ -199,7 +203,7 @@ class Module:
             raise CallError(diagnostic("R0115", problems=shown))
         with self._lock:
             for name, array in arrays.items():
-                np.copyto(self._state[name]._writable(), array, casting="unsafe")
+                overwrite(self._state[name]._writable(), array)
         return IncompatibleKeys(missing, unexpected)
 
     def train(self, mode: bool = True) -> Module:
@@ -227,18 +231,41 @@ class Module:
                 parameter.grad.zero_()
 
     def to(self, device: str) -> Module:
-        """This module on `device`; only `cpu` so far. CallError R0114 otherwise."""
-        _check_device(device)
+        """Move parameters, buffers and gradients to `device`: `cpu`, or `cuda` for a GPU. CallError R0114 if it is not there."""
+        found = device_named(device)
+        if found is not self._device:
+            with self._lock:
+                self._device = found
+                self._functions.clear()
+                self._repeated.clear()
+                self._place_state()
         return self
 
+    @property
+    def device(self) -> str:
+        """Where the parameters are."""
+        return "cpu" if self._device is None else self._device.name
+
+    def _place_state(self) -> None:
+        """Every state entry on the module's device; the tensors stay the same objects, for optimizers hold them."""
+        for tensor in self._state.values():
+            for part in (tensor, tensor._grad):
+                if part is not None and device_of(part._array) is not self._device:
+                    part._array = host(part._array) if self._device is None else placed(host(part._array), self._device)
+
     def cpu(self) -> Module:
-        return self
+        """This module in the host's memory."""
+        return self.to("cpu")
+
+    def cuda(self) -> Module:
+        """This module in the memory of a GPU. CallError R0114 without one."""
+        return self.to("cuda")
 
     def manual_seed(self, seed: int) -> None:
         """Restart the model's random stream (dropout and other random ops) at `seed`."""
         for entry in self._entries("hidden"):
             if entry.type.dtype is DTYPES["uint64"] and entry.type.shape == (2,):
-                self._state[entry.name]._writable()[...] = (seed % 2**64, 0)
+                overwrite(self._state[entry.name]._writable(), np.array((seed % 2**64, 0), np.uint64))
 
     def save(self, path: str | os.PathLike[str], **options: Any) -> None:
         """Write the model, with its present tensors, to an archive; options as of `scriptc.ir.archive.encode.save_program`.
@@ -257,8 +284,8 @@ class Module:
         return replace(self.program, state=tuple(replace(e, requires_grad=present[e.name]) for e in self.program.state))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Module:
-        made = Module(self._present_program(), {e.name: self._state[e.name]._array.copy() for e in self.program.state if e.alias is None},
-                      wait=self._wait)
+        made = Module(self._present_program(), {e.name: host(self._state[e.name]._array.copy()) for e in self.program.state if e.alias is None},
+                      device=self.device, wait=self._wait)
         made.training = self.training
         return made
 
@@ -272,14 +299,9 @@ def load(path: str | os.PathLike[str], *, device: str = "cpu", wait: bool = Fals
     """The model in an archive, its tensors mapped from the file. ArchiveError if the file is rejected."""
     from scriptc.ir.archive.encode import load_program, state_tensor
 
-    _check_device(device)
+    device_named(device)      # before the file is read: it may not be there
     program, archive = load_program(path, mmap=mmap)
     return Module(program, {e.name: state_tensor(archive, e) for e in program.state if e.alias is None}, device=device, wait=wait)
-
-
-def _check_device(device: str) -> None:
-    if device not in ("cpu", "cpu:0"):
-        raise CallError(diagnostic("R0114", device=str(device), reason="this build runs on the CPU"))
 
 
 def _state_tensors(program: Program, tensors: Mapping[str, np.ndarray]) -> dict[str, Tensor]:

@@ -65,7 +65,7 @@ class Recorded(Tensor):
     _value: Value
 
     @property
-    def _array(self) -> np.ndarray:  # type: ignore[override]
+    def _array(self) -> np.ndarray:
         raise CallError(diagnostic("R0150", what="the elements of a tensor"))
 
     @property

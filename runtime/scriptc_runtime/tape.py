@@ -14,17 +14,16 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from scriptc.errors import CallError, diagnostic
 
 if TYPE_CHECKING:
+    from scriptc_runtime.device import Array
     from scriptc_runtime.tensor import Tensor
 
 _enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
 _order = itertools.count()
 
-Gradients = Sequence["np.ndarray | None"]
+Gradients = Sequence["Array | None"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -91,17 +90,17 @@ def record(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], pull:
             output._requires_grad = True
 
 
-def backward(root: Tensor, gradient: np.ndarray, retain_graph: bool = False) -> None:
+def backward(root: Tensor, gradient: Array, retain_graph: bool = False) -> None:
     """Add to `.grad` of every leaf that `root` depends on. CallError R0118 if there is none, R0119 on a second run."""
     if root._node is None:
         if not root.requires_grad:
             raise CallError(diagnostic("R0118"))
         root._accumulate(gradient)
         return
-    pending: dict[Node, list[np.ndarray | None]] = {}
+    pending: dict[Node, list[Any]] = {}
     heap: list[tuple[int, Node]] = []
 
-    def arrive(tensor: Tensor, value: np.ndarray) -> None:
+    def arrive(tensor: Tensor, value: Array) -> None:
         node = tensor._node
         if node is None:
             if tensor.requires_grad:

@@ -1,4 +1,4 @@
-"""The user's array: numpy memory with torch's names, on the tape where a gradient is wanted."""
+"""The user's array: memory of the host or of a device with torch's names, on the tape where a gradient is wanted."""
 from __future__ import annotations
 
 import functools
@@ -12,6 +12,7 @@ from scriptc.ir.expressions import Operators
 from scriptc.ir.registry import REGISTRY, OpDef, TensorType
 from scriptc.ir.types import DTYPES, DType, dtype_of, float32
 from scriptc_runtime import tape, versions
+from scriptc_runtime.device import Array, Device, DeviceArray, beside, device_named, device_of, full_like, host, overwrite, placed, refused_by_numpy
 
 
 @functools.lru_cache(maxsize=256)
@@ -36,9 +37,9 @@ class Tensor(Operators):
     def __init__(self, data: Any, *, dtype: DType | str | None = None, requires_grad: bool = False, name: str = "") -> None:
         array = _as_array(data)
         wanted = DTYPES[dtype] if isinstance(dtype, str) else dtype
-        if wanted is None and not isinstance(data, np.ndarray | np.generic | Tensor) and array.dtype == np.float64:
+        if wanted is None and not isinstance(data, np.ndarray | np.generic | DeviceArray | Tensor) and array.dtype == np.float64:
             wanted = float32  # Python floats make float32 tensors, as in torch
-        self._array: np.ndarray = array if wanted is None else array.astype(wanted.numpy, copy=False)
+        self._array: Any = array if wanted is None else array.astype(wanted.numpy, copy=False)
         self._grad: Tensor | None = None
         self._node: tape.Node | None = None
         self._index = 0
@@ -47,7 +48,7 @@ class Tensor(Operators):
         self.name = name
 
     @staticmethod
-    def _over(array: np.ndarray) -> Tensor:
+    def _over(array: Array) -> Tensor:
         """A tensor over an array that is known to be fit for one: what calls answer with."""
         made = _blank(Tensor)
         made._array = array
@@ -61,7 +62,8 @@ class Tensor(Operators):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self._array.shape
+        shape: tuple[int, ...] = self._array.shape
+        return shape
 
     @property
     def dtype(self) -> DType:
@@ -69,11 +71,11 @@ class Tensor(Operators):
 
     @property
     def ndim(self) -> int:
-        return self._array.ndim
+        return len(self._array.shape)
 
     @property
     def device(self) -> str:
-        return "cpu"
+        return self._array.device.name if type(self._array) is DeviceArray else "cpu"
 
     @property
     def type(self) -> TensorType:
@@ -85,7 +87,7 @@ class Tensor(Operators):
 
     def dim(self) -> int:
         """The number of dimensions."""
-        return self._array.ndim
+        return len(self._array.shape)
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one dimension."""
@@ -111,24 +113,42 @@ class Tensor(Operators):
         return Tensor(self._array)
 
     def numpy(self) -> np.ndarray:
-        """The array itself, not a copy."""
-        versions.leak(self._array)
-        return self._array
+        """The array itself, not a copy. TypeError for a tensor on a device, which `cpu` copies."""
+        array = self._on_host()
+        versions.leak(array)
+        return array
+
+    def _on_host(self) -> np.ndarray:
+        if type(self._array) is DeviceArray:
+            raise refused_by_numpy(self._array)
+        array: np.ndarray = self._array
+        return array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = self._on_host()
         if dtype is not None and np.dtype(dtype) != self._array.dtype:
-            return self._array.astype(dtype)
+            return array.astype(dtype)
         if copy:
-            return self._array.copy()
-        versions.leak(self._array)
-        return self._array
+            return array.copy()
+        versions.leak(array)
+        return array
 
     def __dlpack__(self, **arguments: Any) -> Any:
+        if type(self._array) is DeviceArray:
+            return self._array.device.export(self._array, arguments.get("stream"))
         versions.leak(self._array)
         return self._array.__dlpack__(**arguments)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return self._array.__dlpack_device__()
+        where: tuple[int, int] = self._array.__dlpack_device__()
+        return where
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """What libraries for GPUs read; AttributeError for a tensor of the host."""
+        if type(self._array) is not DeviceArray:
+            raise AttributeError(f"a tensor on {self.device} has no __cuda_array_interface__")
+        return self._array.__cuda_array_interface__
 
     def item(self) -> Any:
         """The only element as a Python number. ValueError if there are several."""
@@ -153,8 +173,9 @@ class Tensor(Operators):
         return int(self.item())
 
     def __repr__(self) -> str:
-        body = np.array2string(self._array, separator=", ", prefix="tensor(")
-        shown = "" if self.dtype is float32 else f", dtype={self.dtype}"
+        body = np.array2string(host(self._array), separator=", ", prefix="tensor(")
+        shown = "" if self.device == "cpu" else f", device='{self.device}'"
+        shown += "" if self.dtype is float32 else f", dtype={self.dtype}"
         return f"tensor({body}{shown}{', requires_grad=True' if self.requires_grad else ''})"
 
     def __format__(self, spec: str) -> str:
@@ -198,9 +219,9 @@ class Tensor(Operators):
         if gradient is None:
             if self._array.size != 1:
                 raise CallError(diagnostic("R0117", shape=list(self.shape)))
-            start = np.ones(self.shape, self._array.dtype)
+            start = full_like(self._array, 1)
         else:
-            start = np.asarray(gradient, self._array.dtype)
+            start = beside(gradient._array if isinstance(gradient, Tensor) else gradient, self._array)
             if start.shape != self.shape:
                 raise CallError(diagnostic("R0120", message=f"gradient has shape {list(start.shape)}, expected {list(self.shape)}"))
         tape.backward(self, start, retain_graph)
@@ -213,16 +234,23 @@ class Tensor(Operators):
         """A copy, on the tape."""
         return self._apply("mul", self, 1) if self.requires_grad and tape.is_grad_enabled() else Tensor(self._array.copy())
 
-    def _accumulate(self, value: np.ndarray) -> None:
+    def _accumulate(self, value: Array) -> None:
         """Add a gradient that arrived."""
-        value = np.asarray(value).reshape(self.shape)
+        value = beside(value, self._array).reshape(self.shape)
         if self._grad is None:
             self._grad = Tensor(value.copy())
         else:
-            np.add(self._grad._array, value, out=self._grad._array)
+            total = self._grad._array
+            if type(total) is DeviceArray:
+                moved: Any = beside(value, total)
+                total.device.add(total, moved, total)
+            else:
+                np.add(total, host(value), out=total)
 
-    def _writable(self) -> np.ndarray:
+    def _writable(self) -> Any:
         """The array, replaced by a copy first if it is read-only (mapped from an archive)."""
+        if type(self._array) is DeviceArray:
+            return self._array
         if not self._array.flags.writeable:
             self._array = self._array.copy()
         versions.touch(self._array)
@@ -230,12 +258,12 @@ class Tensor(Operators):
 
     def copy_(self, source: Any) -> Tensor:
         """Overwrite the elements in place."""
-        np.copyto(self._writable(), _as_array(source), casting="same_kind")
+        overwrite(self._writable(), _as_array(source))
         return self
 
     def zero_(self) -> Tensor:
         """Fill with zeros in place."""
-        self._writable()[...] = 0
+        overwrite(self._writable(), np.zeros((), self._array.dtype))
         return self
 
     # Operations.
@@ -254,15 +282,21 @@ class Tensor(Operators):
             return self.__apply_op__(definition, (self, *arguments), attributes)
         return method
 
-    def to(self, dtype: DType | str) -> Tensor:
-        """This tensor in another dtype; itself if it has it already. `'cpu'` is accepted as where it is."""
-        if dtype == "cpu":
-            return self
-        if isinstance(dtype, str):
-            if dtype not in DTYPES:
-                raise CallError(diagnostic("R0114", device=dtype, reason="this build runs on the CPU"))
-            dtype = DTYPES[dtype]
+    def to(self, target: DType | str) -> Tensor:
+        """This tensor in another dtype or on another device; itself if it is so already."""
+        if isinstance(target, str) and target not in DTYPES:
+            return self._moved(device_named(target))
+        dtype = DTYPES[target] if isinstance(target, str) else target
         return self if dtype is self.dtype else self._apply("cast", self, dtype=dtype)
+
+    def _moved(self, device: Device | None) -> Tensor:
+        """A copy on the device (None: the host), on the tape; itself if it is there."""
+        if device_of(self._array) is device:
+            return self
+        made = Tensor(host(self._array) if device is None else placed(host(self._array), device))
+        if self._requires_grad and tape.is_grad_enabled():
+            tape.record("to", (self,), (made,), lambda gradients: [None if g is None else beside(g, self._array) for g in gradients])
+        return made
 
     def float(self) -> Tensor:
         return self.to(float32)
@@ -271,7 +305,12 @@ class Tensor(Operators):
         return self.to("int64")
 
     def cpu(self) -> Tensor:
-        return self
+        """This tensor in the host's memory."""
+        return self._moved(None)
+
+    def cuda(self) -> Tensor:
+        """This tensor in the memory of a GPU. CallError R0114 without one."""
+        return self._moved(device_named("cuda"))
 
     def sum(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
         return self._apply("sum", self, dims=_dims(dim), keepdim=keepdim)
@@ -353,12 +392,16 @@ class Parameter(Tensor):
 
 def tensor(data: Any, dtype: DType | str | None = None, requires_grad: bool = False) -> Tensor:
     """A new tensor with a copy of `data` (torch.tensor)."""
-    return Tensor(np.array(_as_array(data)) if isinstance(data, np.ndarray | Tensor) else data, dtype=dtype,
+    return Tensor(_as_array(data).copy() if isinstance(data, np.ndarray | Tensor) else data, dtype=dtype,
                   requires_grad=requires_grad)
 
 
-def _as_array(data: Any) -> np.ndarray:
+def _as_array(data: Any) -> Any:
     """`data` as an array of a dtype we have, shared where possible. TypeError if it is none."""
+    if isinstance(data, DeviceArray):
+        return data
+    if isinstance(data, Tensor) and isinstance(data._array, DeviceArray):
+        return data._array
     if isinstance(data, np.ndarray):
         array = data
     elif isinstance(data, Tensor):

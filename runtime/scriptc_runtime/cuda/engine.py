@@ -114,6 +114,14 @@ class Engine:
         work.fill(target, value)
         work.run()
 
+    def cast(self, target: DeviceArray, source: DeviceArray) -> None:
+        """target = source, in its own dtype."""
+        from scriptc_runtime.cuda.movement import cast
+
+        work = Work(self)
+        cast(work, source, target)
+        work.run()
+
     def add(self, a: DeviceArray, b: DeviceArray, out: DeviceArray) -> None:
         """out = a + b of one shape and dtype; out may be one of them."""
         from scriptc_runtime.cuda.movement import add
