@@ -28,6 +28,9 @@ class Model(nn.Module):
     def forward(self, x):
 """
 
+HEADS = ("q, k, v = self.first(x).view(x.size(0), x.size(1), 3, 4, 8).permute(2, 0, 3, 1, 4).unbind(0);"
+         "z = F.scaled_dot_product_attention(q, k, v, is_causal=True);")
+
 # What forward does with x [B, T, 40].
 BODIES = {
     "epilogues": "return x + self.second(F.gelu(self.first(x)))",
@@ -38,6 +41,9 @@ BODIES = {
     "a view is the result": "return self.second(self.first(x)).transpose(1, 2)",
     "the input seen as something else": "return self.first(x[:, 1:].flip(1)).sum(1) + self.first(x[:, 0])",
     "joined": "y = self.first(x); return self.second(torch.cat([y[:, :1], y], 1)), torch.stack([x, x + 1], 2)",
+    "norms and softmax": "y = F.layer_norm(self.first(x), (96,)); return self.second(F.softmax(y, -1)) + self.scale, F.log_softmax(y[:, 0], -1)",
+    "heads": HEADS + "return z.transpose(1, 2).flatten(2) * 2, F.softmax(z, -1)",
+    "heads that are the result": HEADS + "return z, z + 1",
     "numpy in the middle": "y = self.second(self.first(x)); return self.first(y.cumsum(1) + y), y",
     "a parameter seen as something else": "return F.linear(self.first(x), self.second.weight.view(40, 96)[:20]) - 1",
     "columns that are computed": "return F.linear(x, self.first.weight * 2) + 1",
@@ -110,8 +116,8 @@ def test_changed_weights_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     np.testing.assert_allclose(flat(model(x))[0], before, rtol=1e-6)
 
 
-def test_a_program_of_native_steps_is_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SCRIPTC_JIT", "always")
+def items_of(model: scriptc.Module, x: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What the frame of one call runs."""
     seen: list[list[object]] = []
     plain = Frame.run
 
@@ -121,9 +127,23 @@ def test_a_program_of_native_steps_is_one_call(tmp_path: Path, monkeypatch: pyte
         return result
 
     monkeypatch.setattr(Frame, "run", run)
+    model(x)
+    return seen[-1]
+
+
+def test_a_program_of_native_steps_is_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCRIPTC_JIT", "always")
     model = build(tmp_path, "return x + self.second(F.gelu(self.first(x).transpose(0, 1).contiguous().transpose(0, 1)))")
-    model(np.ones((2, 30, 40), np.float32))
-    assert [type(item) for item in seen[-1]] == [Segment]
+    assert [type(item) for item in items_of(model, np.ones((2, 30, 40), np.float32), monkeypatch)] == [Segment]
+
+
+def test_heads_are_not_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCRIPTC_JIT", "always")
+    model = build(tmp_path, HEADS + "y = F.layer_norm(z.transpose(1, 2).flatten(2), (32,)); return F.linear(y, self.first.weight[:, :32])")
+    item, = items_of(model, np.ones((2, 30, 40), np.float32), monkeypatch)
+    assert isinstance(item, Segment)
+    names = [command.kernel for command in item._alive[2].commands]
+    assert names == ["copy", "copy", "product", "attention", "normalize", "product"]      # the copies fill up x's 40 features
 
 
 def test_arrays_that_are_no_whole_memory_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

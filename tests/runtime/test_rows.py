@@ -9,6 +9,7 @@ import pytest
 from scriptc_runtime.cpu import team
 from scriptc_runtime.cpu.driver.native import In, Out
 from scriptc_runtime.cpu.tiles import library
+from scriptc_runtime.cpu.tiles.commands import Working
 from scriptc_runtime.plan.lowering import LOWERINGS, Site, load_engine
 
 from scriptc.interp.registry import REFERENCES
@@ -35,6 +36,8 @@ def native(name: str, operands: Sequence[Any], attributes: Mapping[str, Any], th
     commands = kernel.native.commands(operands, [result], threads)
     addresses: dict[object, int] = {In(i): o.ctypes.data for i, o in enumerate(operands) if isinstance(o, np.ndarray)}
     addresses[Out(0)] = result.ctypes.data
+    working = np.full(max(command.working for command in commands) // 4, np.nan, np.float32)
+    addresses[Working()] = working.ctypes.data
     tables = [command.table(addresses) for command in commands]
     calls = np.array([(library.NAMES.index(c.kernel), t.ctypes.data) for c, t in zip(commands, tables, strict=True)], np.int64)
     team.run(library.entry(), calls, threads)
@@ -151,3 +154,63 @@ def test_errors_are_no_larger_than_a_few_times_torchs(offset: float) -> None:
             theirs = np.abs(run(t, tw, tb).numpy() - exact).max()
             ours = np.abs(native(name, operands, attributes) - exact).max()
             assert ours <= max(4 * theirs, np.finfo(np.float32).eps * np.abs(exact).max()), (name, width)
+
+
+# length, keys, features, values
+SIZES = [(1, 1, 1, 1), (5, 7, 3, 2), (16, 16, 16, 16), (17, 33, 20, 48), (29, 15, 64, 33), (1, 129, 64, 64), (130, 65, 32, 32), (40, 300, 8, 5)]
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_of_every_size(sizes: tuple[int, int, int, int], causal: bool) -> None:
+    length, keys, features, values = sizes
+    q, k, v = randoms(2, 3, length, features), randoms(2, 3, keys, features), randoms(2, 3, keys, values)
+    assert_agrees(ATTENTION, [q, k, v, None], causal=causal, scale=None)
+    assert_agrees(ATTENTION, [q, k, v, None], causal=causal, scale=-0.7)
+
+
+ATTENTION = "scaled_dot_product_attention"
+MASK_SHAPES = [(20, 35), (35,), (1,), (1, 35), (20, 1), (3, 1, 1), (2, 1, 1, 35), (1, 3, 20, 35), (2, 3, 20, 1), (2, 1, 20, 35)]
+
+
+@pytest.mark.parametrize("shape", MASK_SHAPES, ids=str)
+@pytest.mark.parametrize("causal", [False, True])
+def test_masks_of_every_broadcast(shape: tuple[int, ...], causal: bool) -> None:
+    q, k, v = randoms(2, 3, 20, 16), randoms(2, 3, 35, 16), randoms(2, 3, 35, 24)
+    added = randoms(*shape)
+    assert_agrees(ATTENTION, [q, k, v, added], causal=causal, scale=None)
+    assert_agrees(ATTENTION, [q, k, v, added > 0.3], causal=causal, scale=None)
+    added[added > 0.5] = -np.inf
+    assert_agrees(ATTENTION, [q, k, v, added], causal=causal, scale=None)
+    assert_agrees(ATTENTION, [q, k, v, np.zeros(shape, bool)], causal=causal, scale=None)
+
+
+def test_heads_are_read_where_they_lie() -> None:
+    whole = randoms(2, 20, 3, 4, 24)
+    q, k, v = whole.transpose(2, 0, 3, 1, 4)
+    mask = randoms(2, 4, 20, 40)[..., ::2] > 0
+    assert_agrees(ATTENTION, [q, k, v, None], causal=True, scale=None)
+    assert_agrees(ATTENTION, [q[:, ::-1], np.broadcast_to(k[:, :1], k.shape), v[:, :, ::-1], mask.copy()], causal=False, scale=None)
+    assert_agrees(ATTENTION, [q[0], k[0], v, None], causal=False, scale=None)     # which are the same for all of v's
+
+
+def test_what_is_not_finite_stays_in_its_rows() -> None:
+    q, k, v = randoms(4, 8), randoms(20, 8), randoms(20, 8)
+    q[1], q[2, 3], k[7, 1] = np.nan, np.inf, 3e38
+    for mask in (None, np.where(randoms(4, 20) > 0, 0, -np.inf).astype(np.float32)):
+        with np.errstate(all="ignore"):
+            wanted = REFERENCES[ATTENTION](q, k, v, mask, causal=False, scale=1.0)
+        np.testing.assert_allclose(native(ATTENTION, [q, k, v, mask], {"causal": False, "scale": 1.0}), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.oracle
+def test_attention_is_as_exact_as_torchs() -> None:
+    import torch
+    import torch.nn.functional as F
+
+    for length, features in ((128, 64), (300, 32), (1024, 40)):
+        for causal in (False, True):
+            q, k, v = (randoms(1, 2, length, features, seed=seed) * 2 for seed in range(3))
+            exact = F.scaled_dot_product_attention(*(torch.from_numpy(a).double() for a in (q, k, v)), is_causal=causal).numpy()
+            theirs = np.abs(F.scaled_dot_product_attention(*map(torch.from_numpy, (q, k, v)), is_causal=causal).numpy() - exact).max()
+            assert np.abs(native(ATTENTION, [q, k, v, None], {"causal": causal, "scale": None}) - exact).max() <= 4 * theirs

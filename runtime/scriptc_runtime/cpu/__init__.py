@@ -4,6 +4,7 @@ In: ops with concrete types, from the planner. Out: kernels over numpy arrays. I
 lowerings; numba is imported only when a loop is compiled, never when one is loaded from the cache.
 """
 from scriptc_runtime.cpu import (
+    attention,
     blocked,
     convolution,
     elementwise,
@@ -18,5 +19,5 @@ from scriptc_runtime.cpu import (
 )
 from scriptc_runtime.cpu.driver import linker
 
-__all__ = ["blocked", "convolution", "elementwise", "epilogues", "joining", "linalg", "linker", "native", "normalization", "pooling",
+__all__ = ["attention", "blocked", "convolution", "elementwise", "epilogues", "joining", "linalg", "linker", "native", "normalization", "pooling",
            "recurrent", "resampling"]

@@ -14,7 +14,7 @@ from scriptc_runtime.cpu.driver.native import In, Native, Out, Packed
 from scriptc_runtime.cpu.driver.segment import Draft, Edge, Packing, Segment, Spot
 from scriptc_runtime.cpu.driver.views import VIEWS, View, lies_in, view_of
 from scriptc_runtime.cpu.tiles import library
-from scriptc_runtime.cpu.tiles.commands import At, Command
+from scriptc_runtime.cpu.tiles.commands import At, Command, Working
 from scriptc_runtime.cpu.tiles.move_commands import copy
 from scriptc_runtime.plan.bind import is_static
 from scriptc_runtime.plan.lowering import links
@@ -139,9 +139,6 @@ class _Linker:
             if source is None:
                 return False
             sources.append(source)
-        results = []
-        for buffer, place in zip(step.buffers, self.results[index], strict=True):
-            results.append(place if isinstance(place, np.ndarray) else np.empty(buffer.shape, buffer.dtype))
         before = len(self.draft.commands)
         places: dict[object, Spot] = {}
         operands: list[Any] = []
@@ -156,6 +153,11 @@ class _Linker:
                 content = Known(gathered)
             operands.append(content.array)
             places[In(i)] = self._place(index, content)
+        order = native.order(operands)
+        results = []
+        for buffer, place in zip(step.buffers, self.results[index], strict=True):
+            made = place if isinstance(place, np.ndarray) else np.empty(buffer.shape, buffer.dtype)
+            results.append(ordered(made, order) if order is not None and isinstance(place, np.ndarray) else made)
         commands = native.commands(operands, results, self.threads)
         if commands is None:
             return self._without(before)
@@ -166,7 +168,7 @@ class _Linker:
                 self.known[slot] = Known(results[i], slot, results[i])
             elif isinstance(place, np.ndarray):
                 places[Out(i)] = Spot(address(place))
-                self.known[slot] = Known(place)
+                self.known[slot] = Known(results[i])
             else:
                 places[Out(i)] = self._overwrites(index, slot, place, results[i])
         if native.packs:
@@ -245,18 +247,20 @@ class _Linker:
         return items
 
     def _segment(self, first: int, end: int, draft: Draft, dead: tuple[int, ...]) -> Segment:
+        working = aligned_bytes(max(command.working for command in draft.commands))
+        draft.alive.append(working)
         table: list[int] = []
         starts: list[tuple[int, int]] = []
         for command, places in zip(draft.commands, draft.places, strict=True):
             starts.append((library.NAMES.index(command.kernel), len(table)))
             for word in command.words:
-                place = places[word.value] if isinstance(word, At) else None
-                if isinstance(word, At) and place is not None:
+                if isinstance(word, At):
+                    place = Spot(address(working)) if isinstance(word.value, Working) else places[word.value]
                     if place.edge is not None:
                         place.edge.append((len(table), place.offset + word.offset))
                     table.append(place.offset + word.offset if place.edge is None else 0)
                 else:
-                    table.append(address(word) if isinstance(word, np.ndarray) else int(word or 0))  # type: ignore[arg-type]
+                    table.append(address(word) if isinstance(word, np.ndarray) else int(word or 0))
         words = np.array(table, np.int64)
         base = address(words)
         calls = np.array([(number, base + 8 * start) for number, start in starts], np.int64)
@@ -270,6 +274,12 @@ class _Linker:
                 if slot in outside and self.known[slot].root is None]
         threads = self.threads if draft.work >= team.ENOUGH else 1
         return Segment(words, calls, draft, threads, kept, seen[::-1], dead)
+
+
+def ordered(array: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
+    """The same memory as an array whose dimensions follow each other there in `order`."""
+    back = sorted(range(len(order)), key=order.__getitem__)
+    return array.reshape([array.shape[dim] for dim in order]).transpose(back)
 
 
 def _escaping(plan: Plan) -> set[int]:

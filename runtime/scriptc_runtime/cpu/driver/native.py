@@ -51,6 +51,10 @@ class Native:
         """The commands; None if they cannot serve operands that lie like this. Arrays tell dtype, shape and strides: nothing may be read."""
         raise NotImplementedError
 
+    def order(self, operands: Sequence[Any]) -> tuple[int, ...] | None:
+        """How the only result may lie in memory: its dimensions, the one with the longest steps first. None: in their own order."""
+        return None
+
     def pack(self, operands: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         """What is made of the operands named in `packs`."""
         return ()

@@ -30,13 +30,21 @@ class At(NamedTuple):
 Word = int | At | np.ndarray | None
 
 
+class Working(NamedTuple):
+    """In `At`: working memory that is any command's while it runs."""
+
+
 @dataclass
 class Command:
-    """One kernel call. `words` are numbers, arrays of its own (their address is meant), or places of values."""
+    """One kernel call. `words` are numbers, arrays of its own (their address is meant), or places of values.
+
+    `working`: bytes at `At(Working())`, which hold anything when the command begins.
+    """
 
     kernel: str
     words: Sequence[Word]
     held: list[np.ndarray] = field(default_factory=list)
+    working: int = 0
 
     def needs(self) -> list[object]:
         """The values whose addresses it reads."""

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from scriptc_runtime.cpu.tiles import registers
+from scriptc_runtime.cpu.tiles.attention import attention_kernels, attention_tiles
 from scriptc_runtime.cpu.tiles.functions import accumulation_tile, combination_tile, function_tile
 from scriptc_runtime.cpu.tiles.geometry import (
     COMBINATIONS,
@@ -42,7 +43,7 @@ def tiles() -> tuple[Tile, ...]:
     """Every tile that the kernels call."""
     return (*(product_tile(rows, blocks, run) for run in (LANES, *NARROW) for blocks in (PANEL, 1) for rows in range(1, MOST_ROWS + 1)),
             *map(function_tile, FUNCTIONS), *map(combination_tile, COMBINATIONS), *map(accumulation_tile, ("sum", "maximum")),
-            *map(lanewise_tile, LANEWISE_ROWS), *move_tiles(), *row_tiles(),
+            *map(lanewise_tile, LANEWISE_ROWS), *move_tiles(), *row_tiles(), *attention_tiles(),
             *(winograd_input(m) for m in (INPUT_2, INPUT_4)), *(winograd_output(m) for m in (OUTPUT_2, OUTPUT_4)))
 
 
@@ -462,4 +463,5 @@ def kernels() -> dict[str, Any]:
 
     return {"product": product_kernel(pair, single, function), **products, "depthwise": depthwise, "winograd": winograd, "apply": apply,
             "binary": binary, "pool": pool, "border": border, "interleave": interleave, "block": block, "unblock": unblock,
-            **move_kernels(word, intrinsic, chain), **row_kernels(word, intrinsic, chain)}
+            **move_kernels(word, intrinsic, chain), **row_kernels(word, intrinsic, chain),
+            **attention_kernels(word, clear, intrinsic, chain, pair, single)}
