@@ -35,10 +35,11 @@ _NAMES = {
     "CallError": ("scriptc.errors", "CallError"),
     "VerificationError": ("scriptc.errors", "VerificationError"),
 }
-_MODULES = {"nn": "scriptc.nn", "optim": "scriptc.optim", "utils": "scriptc.utils", "errors": "scriptc.errors"}
+_MODULES = {"nn": "scriptc.nn", "optim": "scriptc.optim", "utils": "scriptc.utils", "surgery": "scriptc.surgery", "amp": "scriptc.amp",
+            "errors": "scriptc.errors"}
 
 if TYPE_CHECKING:
-    from scriptc_runtime import nn, optim, utils
+    from scriptc_runtime import amp, nn, optim, surgery, utils
     from scriptc_runtime.module import Module, load
     from scriptc_runtime.random import Generator, manual_seed
     from scriptc_runtime.tape import enable_grad, no_grad, set_grad_enabled
@@ -50,9 +51,9 @@ if TYPE_CHECKING:
     from scriptc.errors import ArchiveError, CallError, CompileError, ScriptcError, VerificationError, WeightsError
 
 __all__ = [
-    "ArchiveError", "CallError", "CompileError", "Generator", "Module", "ScriptcError", "Tensor", "VerificationError", "WeightsError",
-    "check", "compile", "enable_grad", "errors", "load", "manual_seed", "nn", "no_grad", "optim", "set_grad_enabled", "tensor", "train_step",
-    "utils",
+    "ArchiveError", "CallError", "CompileError", "Generator", "Module", "ScriptcError", "Tensor", "VerificationError",
+    "WeightsError", "amp", "check", "compile", "enable_grad", "errors", "load", "manual_seed", "nn", "no_grad", "optim",
+    "set_grad_enabled", "surgery", "tensor", "train_step", "utils",
 ]
 
 

@@ -2,12 +2,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from scriptc.ir.graph import Function, Program
+from scriptc.ir.history import Change
+from scriptc.location import printable
 from scriptc_cli.arguments import archive_argument, json_option
 
 
@@ -19,11 +22,12 @@ from scriptc_cli.arguments import archive_argument, json_option
 @json_option
 def command(archive: Path, ir: bool, params: bool, source: bool, as_json: bool) -> None:
     """Show what ARCHIVE.pt holds."""
-    from scriptc.ir.archive.encode import load_program
+    from scriptc.ir.archive.encode import load_program, read_history
 
     program, file = load_program(str(archive))
+    history = read_history(file)
     if as_json:
-        click.echo(json.dumps(summary(program, file.root.hex()), indent=2))
+        click.echo(json.dumps(summary(program, file.root.hex(), history), indent=2))
         return
     if ir:
         from scriptc.ir.printer import print_program
@@ -37,10 +41,10 @@ def command(archive: Path, ir: bool, params: bool, source: bool, as_json: bool) 
         for text in program.sources:
             click.echo(f"==> {text.name} <==\n{text.text}")
     if not (ir or params or source):
-        click.echo(overview(program, file.root.hex()))
+        click.echo(overview(program, file.root.hex(), history))
 
 
-def overview(program: Program, root: str) -> str:
+def overview(program: Program, root: str, history: Sequence[Change] = ()) -> str:
     """A screenful about an archive."""
     lines = [f"root      {root}", f"entry     {program.entry}"]
     lines += [f"function  {signature(f)}" for f in program.functions.values()]
@@ -52,6 +56,7 @@ def overview(program: Program, root: str) -> str:
                 size *= dim if isinstance(dim, int) else 0
             kinds.setdefault(entry.kind, []).append(size * entry.type.dtype.itemsize)
     lines += [f"{kind:<9} {len(sizes)} tensors, {sum(sizes):,} bytes" for kind, sizes in kinds.items()]
+    lines += [f"history   {printable(str(change))}" for change in history]
     lines += [f"module    {m.path or '.'}: {m.class_name}({m.description})" for m in program.modules[:40]]
     if len(program.modules) > 40:
         lines.append(f"          ... {len(program.modules) - 40} more")
@@ -64,7 +69,7 @@ def signature(function: Function) -> str:
     return f"{function.name}({inputs}) -> {', '.join(str(v.type) for v in function.results)}"
 
 
-def summary(program: Program, root: str) -> dict[str, Any]:
+def summary(program: Program, root: str, history: Sequence[Change] = ()) -> dict[str, Any]:
     """The archive for programs."""
     return {
         "root": root, "entry": program.entry,
@@ -74,4 +79,5 @@ def summary(program: Program, root: str) -> dict[str, Any]:
                   for e in program.state],
         "modules": [{"path": m.path, "class": m.class_name, "description": m.description} for m in program.modules],
         "sources": [s.name for s in program.sources],
+        "history": [{"operation": c.operation, "targets": list(c.targets), "settings": dict(c.settings)} for c in history],
     }

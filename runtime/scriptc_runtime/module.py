@@ -18,7 +18,9 @@ import numpy as np
 
 from scriptc.errors import CallError, diagnostic
 from scriptc.ir.graph import Function, Program, StateEntry
-from scriptc.ir.types import DTYPES
+from scriptc.ir.history import Change
+from scriptc.ir.types import DTYPES, DType
+from scriptc.ir.verify import verify
 from scriptc_runtime import random, tape, versions
 from scriptc_runtime.arguments import Binder, rebuild, signature, wrap, write_back
 from scriptc_runtime.calls import Repeated, repeats
@@ -44,20 +46,35 @@ class Module:
     when they are first written. `wait`: compile loops before their first run instead of answering from numpy meanwhile.
     """
 
-    def __init__(self, program: Program, tensors: Mapping[str, np.ndarray], *, device: str = "cpu", wait: bool = False) -> None:
+    def __init__(self, program: Program, tensors: Mapping[str, np.ndarray], *, device: str = "cpu", wait: bool = False,
+                 history: Sequence[Change] = ()) -> None:
         self._device = device_named(device)
-        self.program = program
         self.training = False
+        self.history = tuple(history)   # what surgery has done to the program since it was compiled
         self._wait = wait
         self._lock = threading.RLock()
-        self._state = _state_tensors(program, tensors)
+        self._take(program, _state_tensors(program, tensors))
+        random.follow(self)
+
+    def _take(self, program: Program, state: dict[str, Tensor]) -> None:
+        """Go on as this program with these tensors."""
+        self.program = program
+        self._state = state
         self._place_state()
         self._functions: dict[str, Differentiable] = {}
         self._repeated: dict[str, Repeated] = {}
         self._methods: dict[str, list[str]] = {}
         for key in program.functions:
             self._methods.setdefault(key.partition(":")[0].partition("#")[0], []).append(key)
-        random.follow(self)
+
+    def _changed(self, program: Program, arrays: Mapping[str, np.ndarray], change: Change) -> None:
+        """Go on as a program that surgery made: `arrays` for entries that are new or of another type, tensors kept for the others."""
+        verify(program)
+        made = _state_tensors(replace(program, state=tuple(e for e in program.state if e.name in arrays)), arrays)
+        with self._lock:
+            state = {e.name: made[e.name] if e.name in made else self._state[e.name] for e in program.state if e.alias is None}
+            self._take(program, {**state, **{e.name: state[e.alias] for e in program.state if e.alias is not None}})
+            self.history = (*self.history, change)
 
     # Calls.
 
@@ -222,6 +239,14 @@ class Module:
                 parameter.requires_grad_(requires_grad)
         return self
 
+    def freeze(self, pattern: str = "*") -> Module:
+        """Parameters whose name matches `pattern` get no gradient, and no optimizer step, any more."""
+        return self.requires_grad_(False, pattern)
+
+    def unfreeze(self, pattern: str = "*") -> Module:
+        """Parameters whose name matches `pattern` get gradients again."""
+        return self.requires_grad_(True, pattern)
+
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or set them to zero."""
         for parameter in self.parameters():
@@ -230,9 +255,17 @@ class Module:
             else:
                 parameter.grad.zero_()
 
-    def to(self, device: str) -> Module:
-        """Move parameters, buffers and gradients to `device`: `cpu`, or `cuda` for a GPU. CallError R0114 if it is not there."""
-        found = device_named(device)
+    def to(self, target: DType | str) -> Module:
+        """Move parameters, buffers and gradients to a device, `cpu` or `cuda`; or store the parameters as a dtype. CallError R0114, R0161.
+
+        A dtype changes what the parameters are kept in, and so their gradients and files: `float32`, `bfloat16` or `float16`. Arithmetic,
+        arguments, results and buffers stay as compiled. Make optimizers and steps after it.
+        """
+        if isinstance(target, DType) or target in DTYPES:
+            from scriptc_runtime.surgery import store_as
+
+            return store_as(self, target)
+        found = device_named(target)
         if found is not self._device:
             with self._lock:
                 self._device = found
@@ -261,6 +294,18 @@ class Module:
         """This module in the memory of a GPU. CallError R0114 without one."""
         return self.to("cuda")
 
+    def float(self) -> Module:
+        """`to("float32")`"""
+        return self.to("float32")
+
+    def half(self) -> Module:
+        """`to("float16")`"""
+        return self.to("float16")
+
+    def bfloat16(self) -> Module:
+        """`to("bfloat16")`"""
+        return self.to("bfloat16")
+
     def manual_seed(self, seed: int) -> None:
         """Restart the model's random stream (dropout and other random ops) at `seed`."""
         for entry in self._entries("hidden"):
@@ -274,7 +319,7 @@ class Module:
         """
         from scriptc.ir.archive.encode import save_program
 
-        save_program(path, self._present_program(), self.tensors(), **options)
+        save_program(path, self._present_program(), self.tensors(), history=self.history, **options)
 
     def _present_program(self) -> Program:
         """The program, its parameters marked as requiring a gradient or not as they are now."""
@@ -285,7 +330,7 @@ class Module:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Module:
         made = Module(self._present_program(), {e.name: host(self._state[e.name]._array.copy()) for e in self.program.state if e.alias is None},
-                      device=self.device, wait=self._wait)
+                      device=self.device, wait=self._wait, history=self.history)
         made.training = self.training
         return made
 
@@ -297,11 +342,12 @@ class Module:
 
 def load(path: str | os.PathLike[str], *, device: str = "cpu", wait: bool = False, mmap: bool = True) -> Module:
     """The model in an archive, its tensors mapped from the file. ArchiveError if the file is rejected."""
-    from scriptc.ir.archive.encode import load_program, state_tensor
+    from scriptc.ir.archive.encode import load_program, read_history, state_tensor
 
     device_named(device)      # before the file is read: it may not be there
     program, archive = load_program(path, mmap=mmap)
-    return Module(program, {e.name: state_tensor(archive, e) for e in program.state if e.alias is None}, device=device, wait=wait)
+    return Module(program, {e.name: state_tensor(archive, e) for e in program.state if e.alias is None}, device=device, wait=wait,
+                  history=read_history(archive))
 
 
 def _state_tensors(program: Program, tensors: Mapping[str, np.ndarray]) -> dict[str, Tensor]:

@@ -116,6 +116,12 @@ class TorchGenerator:
         return self.doubles(count) < p
 
 
+def spread(numbers: np.ndarray, low: float, high: float, kind: np.dtype) -> np.ndarray:
+    """Numbers in [0, 1) to [low, high), rounded once as torch's fused multiply-add does (a product of two float32 fits in float64)."""
+    first, last = kind.type(low), kind.type(high)
+    return np.asarray(numbers.astype(np.float64) * float(last - first) + float(first)).astype(kind)
+
+
 def _box_muller(u: np.ndarray) -> np.ndarray:
     """Rows of 16 uniforms as 16 normals: radii from the first 8, angles from the last 8."""
     radius = np.sqrt(-2 * np.log1p(-u[:, :8]) if u.dtype == np.float64 else -2 * np.log(1 - u[:, :8]))

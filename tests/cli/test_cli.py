@@ -55,6 +55,18 @@ def test_verify_and_inspect(archive: Path) -> None:
     assert "conv" in scriptc("inspect", archive, "--ir").stdout
 
 
+def test_inspect_shows_what_surgery_did(archive: Path, tmp_path: Path) -> None:
+    from scriptc_runtime import load, surgery
+
+    model = load(archive)
+    surgery.add_lora(surgery.reinitialize(model, "*", seed=3), "*", rank=2)
+    model.save(tmp_path / "changed.pt")
+    shown = scriptc("inspect", tmp_path / "changed.pt").stdout
+    assert "history   reinitialize(seed=3): " in shown and "history   add_lora(rank=2, alpha=2.0, dropout=0.0, seed=0): " in shown
+    listed = json.loads(scriptc("inspect", tmp_path / "changed.pt", "--json").stdout)["history"]
+    assert [change["operation"] for change in listed] == ["reinitialize", "add_lora"] and listed[1]["settings"]["rank"] == 2
+
+
 def test_ops_and_explain() -> None:
     assert len(json.loads(scriptc("ops", "--json").stdout)) >= 200
     assert "linear" in scriptc("explain", "E0465").stdout

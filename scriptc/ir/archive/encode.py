@@ -3,7 +3,8 @@
 Sections: `ir` {"opsets", "requires", "entry", "types": [text], "ops": [[name, version]],
 "state": [[name, type, kind, requires_grad, alias]], "modules": [[path, class, description]], "functions": [...]}
 (see `functions`); `source` and `srcmap` (see `locations`); `meta` {"producer", "signature", "user"} for people and
-other tools; where given, `vectors`, `train` (the caller's plain value: epoch, step, optimizer, schedule) and `files`.
+other tools; where given, `history` [[operation, [target], {setting}]], `vectors`, `train` (the caller's plain value: epoch,
+step, optimizer, schedule) and `files`.
 State is stored under `storage_name` of its entry, optimizer tensors under `optim/`, the rest under `train/`.
 """
 from __future__ import annotations
@@ -27,6 +28,7 @@ from scriptc.ir.archive.reader import ArchiveFile, read_archive
 from scriptc.ir.archive.vectors import RecordedCall, encode_vectors
 from scriptc.ir.archive.writer import write_archive
 from scriptc.ir.graph import Function, ModuleEntry, Program, StateEntry
+from scriptc.ir.history import Change
 from scriptc.ir.types import TensorType, Type
 from scriptc.ir.verify import verify
 from scriptc.location import Location, Source
@@ -50,7 +52,7 @@ def storage_name(name: str) -> str:
 
 def save_program(path: str | os.PathLike[str], program: Program, tensors: Mapping[str, np.ndarray], *,
                  source: bool = True, vectors: Sequence[RecordedCall] | None = None, train: Plain = None,
-                 files: Mapping[str, bytes] | None = None, user: Mapping[str, Plain] | None = None,
+                 files: Mapping[str, bytes] | None = None, history: Sequence[Change] = (), user: Mapping[str, Plain] | None = None,
                  producer: str = PRODUCER, limits: Limits = DEFAULT_LIMITS, filesystem: FileSystem = OPERATING_SYSTEM,
                  durable: bool = True) -> bytes:
     """Write `program` and its tensors to `path`; returns the archive's root digest.
@@ -66,6 +68,8 @@ def save_program(path: str | os.PathLike[str], program: Program, tensors: Mappin
         stored |= recorded
     if train is not None:
         sections["train"] = train
+    if history:
+        sections["history"] = [[c.operation, list(c.targets), dict(c.settings)] for c in history]
     if files:
         sections["files"] = _checked_files(dict(files))
     return write_archive(path, sections, stored, limits=limits, filesystem=filesystem, durable=durable)
@@ -94,6 +98,20 @@ def state_tensor(archive: ArchiveFile, entry: StateEntry) -> np.ndarray:
 def read_files(archive: ArchiveFile) -> dict[str, bytes]:
     """The extra files in an archive: never executed, and only extracted by an explicit command. ArchiveError."""
     return _checked_files(archive.section("files")) if "files" in archive.sections else {}
+
+
+def read_history(archive: ArchiveFile) -> tuple[Change, ...]:
+    """What was done to the program since it was compiled; empty where the archive does not say. ArchiveError."""
+    if "history" not in archive.sections:
+        return ()
+    return tuple(_decode_change(plain) for plain in take_list(archive.section("history"), "history"))
+
+
+def _decode_change(plain: Plain) -> Change:
+    operation, targets, settings = take_list(plain, "history", 3)
+    if type(settings) is not dict or not all(value is None or type(value) in (int, float, bool, str) for value in settings.values()):
+        refuse("history", "settings of numbers and strings", settings)
+    return Change(take(operation, str, "history"), tuple(take_strings(targets, "history")), MappingProxyType(settings))
 
 
 def encode_program(program: Program, *, source: bool = True) -> dict[str, Plain]:

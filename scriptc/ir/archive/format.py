@@ -40,7 +40,8 @@ Versions
 A reader refuses another major version. It accepts a higher minor one if it knows every name in the `ir` section's
 `requires`; unknown sections are skipped, unknown index keys refused. Ops carry versions of their own (see `upgrades`).
 
-Sections: `ir`, `srcmap`, `source`, `meta`, and where present `vectors`, `train`, `files`. `encode` specifies them.
+Sections: `ir`, `srcmap`, `source`, `meta`, and where present `history`, `vectors`, `train`,
+`files`. `encode` specifies them.
 Left out on purpose: compression, references to other files, extension types, encryption, append mode.
 """
 from __future__ import annotations

@@ -13,7 +13,7 @@ from scriptc.frontend.storage import Lazy, Storage, TensorValue, tensor_of
 from scriptc.frontend.torchlib.bindings.creation import finish, shape_sizes, sizes
 from scriptc.frontend.torchlib.bindings.promotion import default_dtype
 from scriptc.frontend.torchlib.bindings.register import both, tensor_method, torch_function
-from scriptc.interp.generators import TorchGenerator
+from scriptc.interp.generators import TorchGenerator, spread
 from scriptc.ir.types import DType, TensorType, int64
 
 STATE_NAME = "random.state"
@@ -196,12 +196,6 @@ def uniform_(ev: Evaluator, input: Any, a: Any = 0.0, b: Any = 1.0, *, generator
     kind = _numpy_float(storage.dtype(input))
 
     return replaced(ev, input, "uniform", lambda g, n: spread(g.uniform(n, kind), float(a), float(b), kind), low=float(a), high=float(b))
-
-
-def spread(numbers: np.ndarray, low: float, high: float, kind: np.dtype) -> np.ndarray:
-    """Numbers in [0, 1) to [low, high), rounded once as torch's fused multiply-add does (a product of two float32 fits in float64)."""
-    first, last = kind.type(low), kind.type(high)
-    return np.asarray(numbers.astype(np.float64) * float(last - first) + float(first)).astype(kind)
 
 
 def truncated(g: TorchGenerator, n: int, kind: np.dtype, mean: float, std: float, low: float, high: float) -> np.ndarray:
