@@ -8,7 +8,7 @@ import functools
 import importlib
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -51,6 +51,13 @@ def contiguous_strides(shape: Sequence[int]) -> Shape:
     return tuple(strides)
 
 
+class Flags(NamedTuple):
+    """What is asked of an array's memory, under numpy's names."""
+
+    c_contiguous: bool
+    writeable: bool = True
+
+
 class DeviceArray:
     """An n-dimensional array in a device's memory: `offset` bytes into `block`, `strides` in elements. Views share the block."""
 
@@ -75,6 +82,10 @@ class DeviceArray:
     @property
     def nbytes(self) -> int:
         return self.size * self.dtype.itemsize
+
+    @property
+    def flags(self) -> Flags:
+        return Flags(self.is_contiguous)
 
     @property
     def address(self) -> int:
@@ -138,6 +149,13 @@ class DeviceArray:
         strides = None if self.is_contiguous else tuple(s * self.dtype.itemsize for s in self.strides)
         return {"shape": self.shape, "typestr": self.dtype.str, "data": (self.address if self.size else 0, False), "strides": strides, "version": 3}
 
+    def __array_function__(self, function: Any, types: Any, arguments: Any, keywords: Any) -> Any:
+        """numpy's functions that make or overwrite whole arrays."""
+        own = _NUMPY.get(function)
+        if own is None:
+            raise refused_by_numpy(self)
+        return own(*arguments, **keywords)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         raise refused_by_numpy(self)
 
@@ -163,8 +181,15 @@ def overwrite(target: Array, source: Array) -> None:
         np.copyto(target, host(source), casting="unsafe")
     else:
         device = target.device
-        moved = source if isinstance(source, DeviceArray) else device.upload(source.astype(target.dtype, copy=False))
+        moved = source if isinstance(source, DeviceArray) else device.upload(np.asarray(source, target.dtype))
         device.copy(target, moved.astype(target.dtype, copy=False))
+
+
+_NUMPY: dict[Any, Any] = {
+    np.copyto: lambda target, source, casting="same_kind": overwrite(target, source),
+    np.zeros_like: lambda array: full_like(array, 0),
+    np.ones_like: lambda array: full_like(array, 1),
+}
 
 
 def full_like(like: Array, value: Any) -> Array:
@@ -187,7 +212,12 @@ def beside(value: Any, like: Array, dtype: Any = None) -> Array:
 
 def device_of(array: Array) -> Device | None:
     """Where an array is; None for the host."""
-    return None if isinstance(array, np.ndarray) else array.device
+    return array.device if isinstance(array, DeviceArray) else None
+
+
+def target_of(array: Array) -> str:
+    """The engine that works where an array is, as plans name it."""
+    return array.device.target if isinstance(array, DeviceArray) else "cpu"
 
 
 _PACKAGES = {"cuda": "scriptc_runtime.cuda.engine"}

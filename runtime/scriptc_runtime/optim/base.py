@@ -9,6 +9,7 @@ import numpy as np
 
 from scriptc.errors import CallError, diagnostic
 from scriptc.ir.expressions import Expr
+from scriptc_runtime.device import beside, host
 from scriptc_runtime.optim.rules import Arrays, Form, Numbers
 from scriptc_runtime.optim.stepping import Begun, NumberSet, Stepper
 from scriptc_runtime.tensor import Tensor
@@ -128,7 +129,7 @@ class Optimizer:
         numbers = self._numbers()
         groups = [{**{k: v for k, v in group.items() if k != "params"}, "params": [numbers[id(p)] for p in group["params"]]}
                   for group in self.param_groups]
-        return {"state": {numbers[id(p)]: dict(entries) for p, entries in self.state.items()}, "param_groups": groups}
+        return {"state": {numbers[id(p)]: {n: host(v) for n, v in entries.items()} for p, entries in self.state.items()}, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over settings and state. CallError R0132 if groups, numbers or shapes do not fit."""
@@ -152,10 +153,10 @@ class Optimizer:
     def _restored(self, parameter: Tensor, name: str, value: Any) -> Any:
         if name in self.scalars or isinstance(value, int | float):
             return float(np.asarray(value))
-        array = np.array(value, dtype=parameter._array.dtype, order="C")
+        array = np.array(host(value), dtype=parameter._array.dtype, order="C")
         if array.shape != parameter.shape:
             raise CallError(diagnostic("R0132", problem=f"{name} is {list(array.shape)}, the parameter {list(parameter.shape)}"))
-        return array
+        return beside(array, parameter._array)
 
     def _numbers(self) -> dict[int, int]:
         return {id(p): n for n, p in enumerate(p for g in self.param_groups for p in g["params"])}

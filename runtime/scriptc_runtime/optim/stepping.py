@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from scriptc_runtime.device import ARRAYS, Device, beside, device_of, host, overwrite, target_of
 from scriptc_runtime.optim.rules import Form, Member, Rule, update_of
 from scriptc_runtime.plan.cache import PlanCache
 from scriptc_runtime.runner import Runner
@@ -38,18 +39,36 @@ class Begun:
 
     def members(self) -> list[Member]:
         """The parameters as a program of the update takes them."""
-        return [Member(p._array.dtype, p._array.shape, tuple((n, a.dtype, a.shape) for n, a in s.items() if isinstance(a, np.ndarray)), i)
+        return [Member(p._array.dtype, p._array.shape, tuple((n, a.dtype, a.shape) for n, a in s.items() if isinstance(a, ARRAYS)), i)
                 for p, s, i in zip(self.parameters, self.states, self.indices, strict=True)]
 
 
 class Numbers:
     """The numbers of a program's steps as 0-d arrays, always the same ones, so that a plan knows where they are."""
 
-    def __init__(self, sets: Sequence[NumberSet]) -> None:
-        self.arrays = [np.zeros((), s.dtype) for s in sets for _ in s.values]
+    def __init__(self, sets: Sequence[NumberSet], device: Device | None = None) -> None:
+        self.arrays: list[Any] = [np.zeros((), s.dtype) for s in sets for _ in s.values]
+        self._uploaded: list[tuple[np.ndarray, Any]] = []     # by dtype: the numbers side by side, and the device's copy of them
+        if device is not None:
+            self._upload(sets, device)
+
+    def _upload(self, sets: Sequence[NumberSet], device: Device) -> None:
+        """Let the arrays be the device's, and fill them by one copy for each dtype."""
+        for dtype in dict.fromkeys(a.dtype for a in self.arrays):
+            places = [i for i, a in enumerate(self.arrays) if a.dtype == dtype]
+            together = np.zeros(len(places), dtype)
+            there = device.upload(together)
+            self._uploaded.append((together, there))
+            for index, place in enumerate(places):
+                self.arrays[place] = there.view((), (), index)
 
     def fill(self, sets: Sequence[NumberSet]) -> None:
         """Put in those of the next step."""
+        if self._uploaded:
+            for together, there in self._uploaded:
+                together[:] = [v for s in sets if s.dtype == together.dtype for v in s.values.values()]
+                overwrite(there, together)
+            return
         for array, value in zip(self.arrays, [v for s in sets for v in s.values.values()], strict=True):
             array[()] = value
 
@@ -65,17 +84,21 @@ class Stepper:
         """Update the parameters and their states in place. `gradients` are not changed."""
         arrays = [p._writable() for p in begun.parameters]
         contiguous = all(array.flags.c_contiguous for array in arrays)
-        prepared = self._prepared.get((begun.layout(), contiguous), lambda: _Prepared(self._rule, begun, contiguous))
+        target = target_of(arrays[0])
+        prepared = self._prepared.get((begun.layout(), contiguous, target), lambda: _Prepared(self._rule, begun, contiguous, device_of(arrays[0])))
         prepared.run(begun, arrays, gradients)
 
 
 class _Prepared:
     """The plan of steps of one layout."""
 
-    def __init__(self, rule: Rule, begun: Begun, contiguous: bool) -> None:
+    def __init__(self, rule: Rule, begun: Begun, contiguous: bool, device: Device | None) -> None:
+        for parameter, entries in zip(begun.parameters, begun.states, strict=True):     # a model may have moved since they were made
+            entries.update({n: beside(host(a), parameter._array, a.dtype) for n, a in entries.items()
+                            if isinstance(a, ARRAYS) and device_of(a) is not device})
         self._members = begun.members()
         self._update = update_of(rule, self._members, [(s.dtype, tuple(s.values), s.form) for s in begun.sets])
-        self._numbers = Numbers(begun.sets)
+        self._numbers = Numbers(begun.sets, device)
         self._names = [tuple(name for name, _, _ in m.state) for m in self._members]
         first = len(self._numbers.arrays)
         place, gradients = first, set()
@@ -83,7 +106,8 @@ class _Prepared:
             gradients.add(place + 1)
             place += 2 + len(names)
         over = dict(enumerate(self._update.writes)) if contiguous else {}
-        self._plan = Runner(self._update.function).plan_of_types(over=over, held=[i for i in range(place) if i not in gradients])
+        target = "cpu" if device is None else device.target
+        self._plan = Runner(self._update.function, target).plan_of_types(over=over, held=[i for i in range(place) if i not in gradients])
 
     def run(self, begun: Begun, arrays: Sequence[np.ndarray], gradients: Sequence[np.ndarray]) -> None:
         self._numbers.fill(begun.sets)

@@ -15,6 +15,7 @@ from scriptc.ir.registry import OpError
 from scriptc.ir.rewrite import Rewriter
 from scriptc.ir.types import TensorType, Type, dtype_of
 from scriptc_runtime.arguments import rebuild
+from scriptc_runtime.device import ARRAYS, Array
 from scriptc_runtime.plan.bind import bind, is_static, type_of_value
 from scriptc_runtime.recording import Recorded, Recorder
 from scriptc_runtime.tensor import Tensor
@@ -52,11 +53,11 @@ def count_targets(loss: Loss) -> int:
     return max(0, sum(p.default is p.empty for p in positional) - 1)
 
 
-def arrays_of(value: Any) -> list[np.ndarray]:
+def arrays_of(value: Any) -> list[Array]:
     """The arrays inside a target, in order."""
     if isinstance(value, Tensor):
         return [value._array]
-    if isinstance(value, np.ndarray):
+    if isinstance(value, ARRAYS):
         return [value]
     if isinstance(value, list | tuple):
         return [a for item in value for a in arrays_of(item)]

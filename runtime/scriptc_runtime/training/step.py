@@ -9,6 +9,7 @@ import numpy as np
 from scriptc.errors import CallError, diagnostic
 from scriptc.ir.graph import Function, Group
 from scriptc_runtime.arguments import Binder
+from scriptc_runtime.device import Device, placed
 from scriptc_runtime.module import Module
 from scriptc_runtime.optim.base import Optimizer
 from scriptc_runtime.optim.stepping import Begun, Numbers
@@ -66,7 +67,8 @@ class TrainStep:
         model = self.model
         with model._lock, waiting():
             call = self._calls.get((key, *self._signature(binder, targets)), lambda: self._recorded(key, binder, targets))
-            return call.run(self, [*binder.leaves, *arrays_of(targets)])
+            given = [*binder.leaves, *arrays_of(targets)]
+            return call.run(self, given if model._device is None else [placed(a, model._device) for a in given])
 
     def _bound(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[str, Binder]:
         """The compiled form of `forward` that takes these arguments."""
@@ -109,7 +111,7 @@ class TrainStep:
         """Where gradients of several batches are added up."""
         found = self._gathered.get(parameter)
         if found is None or found.shape != parameter._array.shape:
-            found = self._gathered[parameter] = np.zeros(parameter._array.shape, parameter._array.dtype)
+            found = self._gathered[parameter] = np.zeros_like(parameter._array)
         return found
 
 
@@ -139,21 +141,22 @@ class _Call:
     def _planned(self, step: TrainStep, begun: Begun, phase: Options, fits: Sequence[int], arguments: Sequence[Any]) -> _Program:
         members = begun.members() if begun.sets else []
         made = step_program(self._source, members, begun.sets, step.optimizer.rule, phase)
-        return _Program(made.function, made.writes, begun, members, len(self._joint.owned), set(fits), arguments)
+        return _Program(made.function, made.writes, begun, members, len(self._joint.owned), set(fits), arguments, step.model._device)
 
 
 class _Program:
     """The plan of one program, with the memory that it keeps from step to step."""
 
     def __init__(self, function: Function, writes: tuple[int, ...], begun: Begun, members: Sequence[Any], owned: int, fits: set[int],
-                 arguments: Sequence[Any]) -> None:
+                 arguments: Sequence[Any], device: Device | None) -> None:
         self._writes = writes
-        self._numbers = Numbers(begun.sets)
+        self._numbers = Numbers(begun.sets, device)
         self._names = [tuple(name for name, _, _ in m.state) for m in members]
         self._first = len(function.inputs) - owned - len(arguments)       # where the model's own tensors begin
         held = range(self._first + owned)
         over = {1 + i: place for i, place in enumerate(writes) if place < self._first or place - self._first in fits}
-        self._plan = Runner(function).plan_of_types(over, held, arguments)
+        target = "cpu" if device is None else device.target
+        self._plan = Runner(function, target).plan_of_types(over, held, arguments)
 
     def run(self, begun: Begun, gathered: Sequence[np.ndarray], owned: Sequence[np.ndarray], arguments: Sequence[Any],
             tensors: Sequence[Tensor]) -> np.ndarray:
