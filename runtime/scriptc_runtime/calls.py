@@ -53,7 +53,7 @@ class Repeated:
         """The results; NotImplemented for a call that does not look the same."""
         if len(args) != len(self._checks):
             return NotImplemented
-        arguments = []
+        arguments: list[Any] = []
         for argument, (dtype, shape) in zip(args, self._checks):  # noqa: B905  (their lengths were compared)
             if type(argument) is not np.ndarray:
                 if type(argument) is not Tensor or argument._requires_grad:
@@ -64,19 +64,19 @@ class Repeated:
             arguments.append(argument)
         wanted: Sequence[Tensor] = ()
         if self._state:
-            arrays = [t._array for t in self._state]
-            if not all(map(is_, arrays, self._arrays)):
-                return NotImplemented
-            arguments += arrays
+            for tensor, array in zip(self._state, self._arrays):  # noqa: B905
+                if tensor._array is not array:
+                    return NotImplemented
+            arguments += self._arrays
             if _recording.get():
                 wanted = [t for t in self._state if t._requires_grad]
                 if wanted and not (len(wanted) == len(self._wanted) and all(map(is_, wanted, self._wanted))):
                     return NotImplemented
         if self._wait:
             with waiting():
-                results = self._plan.run(arguments)
+                results = self._plan.run(arguments, self._arrays)
         else:
-            results = self._plan.run(arguments)
+            results = self._plan.run(arguments, self._arrays)
         if not self._fresh:
             results = [detached(r, arguments) for r in results]
         if not wanted and self._single:

@@ -46,6 +46,8 @@ def is_grad_enabled() -> bool:
 class set_grad_enabled:
     """Context manager and decorator: record calls for `backward`, or do not."""
 
+    __slots__ = ("_mode", "_tokens")
+
     def __init__(self, mode: bool) -> None:
         self._mode = mode
         self._tokens: list[Token[bool]] = []
@@ -69,12 +71,17 @@ class set_grad_enabled:
 class no_grad(set_grad_enabled):
     """Inside, calls are not recorded: `with no_grad(): ...` or `@no_grad()` (torch.no_grad)."""
 
+    __slots__ = ()
+
     def __init__(self) -> None:
-        super().__init__(False)
+        self._mode = False      # not by `super`: it would take a good part of a small call
+        self._tokens = []
 
 
 class enable_grad(set_grad_enabled):
     """Inside, calls are recorded again (torch.enable_grad)."""
+
+    __slots__ = ()
 
     def __init__(self) -> None:
         super().__init__(True)

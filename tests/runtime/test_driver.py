@@ -116,13 +116,43 @@ def test_changed_weights_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     np.testing.assert_allclose(flat(model(x))[0], before, rtol=1e-6)
 
 
+def test_a_frame_that_ran_with_other_weights_meanwhile_sees_its_own_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCRIPTC_JIT", "always")
+    model = build(tmp_path, "return self.scale + self.second(self.first(x))")
+    x = np.ones((2, 3, 40), np.float32)
+    with scriptc.no_grad():
+        wanted = [flat(model(x))[0] for _ in range(3)][-1]
+        repeated = model._repeated["forward"]
+        others = [np.zeros_like(a) for a in repeated._arrays]
+        for array in others:
+            array.flags.writeable = False
+        assert not repeated._plan.run([x, *others])[0].any()
+        np.testing.assert_array_equal(flat(model(x))[0], wanted)
+        assert not repeated._plan.run([x, *others], others)[0].any()
+        assert not repeated._plan.run([x + 1, *others], others)[0].any()
+        np.testing.assert_array_equal(flat(model(x))[0], wanted)
+
+
+def test_inputs_that_nobody_can_write_are_read_in_each_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCRIPTC_JIT", "always")
+    model = build(tmp_path, "return self.second(self.first(x))")
+    inputs = [np.full((2, 3, 40), value, np.float32) for value in (1, 2, 1, 3)]
+    with scriptc.no_grad():
+        wanted = [flat(model(x))[0] for x in inputs]
+        for x in inputs:
+            x.flags.writeable = False
+        for _ in range(2):
+            for x, y in zip(inputs, wanted, strict=True):
+                np.testing.assert_array_equal(flat(model(x))[0], y)
+
+
 def items_of(model: scriptc.Module, x: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What the frame of one call runs."""
     seen: list[list[object]] = []
     plain = Frame.run
 
-    def run(self: Frame, plan: object, arguments: object) -> object:
-        result = plain(self, plan, arguments)  # type: ignore[arg-type]
+    def run(self: Frame, *arguments: object) -> object:
+        result = plain(self, *arguments)  # type: ignore[arg-type]
         seen.append(list(self._items))
         return result
 
@@ -162,8 +192,8 @@ def test_work_alone_gets_steps_joined(body: str, tmp_path: Path, monkeypatch: py
     joined: list[Frame] = []
     plain = Frame.run
 
-    def run(self: Frame, plan: object, arguments: object) -> object:
-        result = plain(self, plan, arguments)  # type: ignore[arg-type]
+    def run(self: Frame, *arguments: object) -> object:
+        result = plain(self, *arguments)  # type: ignore[arg-type]
         joined[:] = [self] if any(isinstance(item, Segment) for item in self._items) else []
         return result
 

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -64,6 +64,17 @@ class Step:
 
 
 Item: TypeAlias = Callable[[list[Any]], None]      # runs on the slots of a call
+
+
+@runtime_checkable
+class Steady(Protocol):
+    """An item that asks less of slots that hold the same arrays in each call."""
+
+    def steady(self, fixed: frozenset[int]) -> Item:
+        """The item for calls in which the slots of `fixed` hold the arrays of its last run."""
+        ...
+
+
 MakeItem: TypeAlias = Callable[[int, tuple[int, ...]], Item]    # a step by itself, with the slots to empty after it
 
 
@@ -149,8 +160,11 @@ class Plan:
             place = {slot: index for index, slot in enumerate(self.arguments)}
             self._operands = tuple((place.get(slot, -1), self.template[slot]) for slot in step.inputs)
 
-    def run(self, arguments: Sequence[Any]) -> list[Any]:
-        """The results for `arguments`. Safe to call from many threads: each call has a frame of its own."""
+    def run(self, arguments: Sequence[Any], state: list[Any] | None = None) -> list[Any]:
+        """The results for `arguments`. Safe to call from many threads: each call has a frame of its own.
+
+        `state`: the last of the arguments, in a list that is never changed. A frame that finds the same list again knows them.
+        """
         if self._only is not None:
             try:
                 operands = [known if index < 0 else arguments[index] for index, known in self._operands]
@@ -168,7 +182,7 @@ class Plan:
         except IndexError:
             frame = Frame(self)
         try:
-            return frame.run(self, arguments)
+            return frame.run(self, arguments, state)
         finally:
             self._frames.append(frame)
 
@@ -185,7 +199,7 @@ class Plan:
 class Frame:
     """The memory of one running call: an arena and, per step, what it needs to run."""
 
-    __slots__ = ("_items", "_linker", "_memory", "_steps", "arena")
+    __slots__ = ("_inputs", "_items", "_linker", "_memory", "_state", "_steady", "_steps", "_template", "arena")
 
     def __init__(self, plan: Plan) -> None:
         self._memory = plan.memory
@@ -193,6 +207,10 @@ class Frame:
         self._steps = tuple(self._prepared(step) for step in plan.steps)
         self._items: list[Item] = [functools.partial(_run, self._memory.empty, *step) for step in self._steps]
         self._linker = plan.linker if any(step.kernel.native is not None for step in plan.steps) else None
+        self._state: list[Any] | None = None     # of the last call, if it was given; then the slots with it in place, and the items for it
+        self._template: list[Any] = []
+        self._inputs: tuple[int, ...] = ()
+        self._steady: list[Item] = []
 
     def _prepared(self, step: Step) -> tuple[Any, ...]:
         """(run, inputs, outputs, where it writes, shapes and dtypes of the arrays it needs besides, dead slots, op)."""
@@ -212,17 +230,40 @@ class Frame:
         run, inputs, outputs, places, made, _, op = self._steps[index]
         return functools.partial(_run, self._memory.empty, run, inputs, outputs, places, made, dead, op)
 
-    def run(self, plan: Plan, arguments: Sequence[Any]) -> list[Any]:
-        """Run every step in order."""
-        if self._linker is not None and not self._linker.is_waiting(plan):
-            linker, self._linker = self._linker, None
-            self._items = linker.link(plan, self._item, [places or () for _, _, _, places, _, _, _ in self._steps])
-        slots = plan.template.copy()
-        for slot, argument in zip(plan.arguments, arguments, strict=True):
-            slots[slot] = argument
-        for item in self._items:
-            item(slots)
+    def run(self, plan: Plan, arguments: Sequence[Any], state: list[Any] | None = None) -> list[Any]:
+        """Run every step in order; `state` as for `Plan.run`."""
+        if state is not None and state is self._state:
+            slots = self._template.copy()
+            for slot, argument in zip(self._inputs, arguments):  # noqa: B905  (the state follows)
+                slots[slot] = argument
+            for item in self._steady:
+                item(slots)
+        else:
+            self._state = None
+            if self._linker is not None and not self._linker.is_waiting(plan):
+                linker, self._linker = self._linker, None
+                self._items = linker.link(plan, self._item, [places or () for _, _, _, places, _, _, _ in self._steps])
+            slots = plan.template.copy()
+            for slot, argument in zip(plan.arguments, arguments, strict=True):
+                slots[slot] = argument
+            for item in self._items:
+                item(slots)
+            if state is not None and self._linker is None:
+                self._remember(plan, state)
+        if len(plan.results) == 1:
+            return [slots[plan.results[0]]]
         return [slots[i] for i in plan.results]
+
+    def _remember(self, plan: Plan, state: list[Any]) -> None:
+        """Prepare for more calls with the same state."""
+        count = len(plan.arguments) - len(state)
+        fixed = plan.arguments[count:]
+        self._inputs = plan.arguments[:count]
+        self._template = plan.template.copy()
+        for slot, array in zip(fixed, state, strict=True):
+            self._template[slot] = array
+        self._steady = [item.steady(frozenset(fixed)) if isinstance(item, Steady) else item for item in self._items]
+        self._state = state
 
 
 def _run(empty: Callable[..., Any], run: Callable[..., Any], inputs: tuple[int, ...], outputs: tuple[int, ...],

@@ -1,7 +1,7 @@
 """Neighbouring steps of one frame as one native call: their tables are filled once, each call puts in what is new to it."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,6 +111,42 @@ class Segment:
             team.run_at(self._entry, self._calls, self._count, min(self._threads, team.get_num_threads()))
         else:
             self._entry(self._calls, self._count, 0, 1, 0)
+        self._hand_over(slots)
+
+    def steady(self, fixed: frozenset[int]) -> Callable[[list[Any]], None]:
+        """The segment for calls that find the arrays of its last run in the slots of `fixed`: what nobody can write is not looked at again."""
+        if self._packing and (self._packed_last is None or not fixed.issuperset(self._packed_slots)):
+            return self
+        moving = tuple(edge for edge, last in zip(self._entering, self._last, strict=True) if last is None or edge[0] not in fixed)
+        words, leaving, follows = self._words, self._leaving, bool(self._kept or self._seen or self._dead)
+        entry, calls, count = self._entry, self._calls, self._count
+
+        def run(slots: list[Any]) -> None:
+            held: Any = None
+            for slot, shape, dtype, _, written, places in moving:
+                array = slots[slot]
+                if array.shape != shape or array.dtype is not dtype or not array.flags.carray:
+                    array = self._checked(array, shape, dtype, written)
+                    held = held, array
+                start = address(array)
+                for place, offset in places:
+                    words[place] = start + offset
+            for slot, shape, dtype, places in leaving:
+                made = np.empty(shape, dtype)
+                start = address(made)
+                for place, offset in places:
+                    words[place] = start + offset
+                slots[slot] = made
+            if self._threads > 1:
+                team.run_at(entry, calls, count, min(self._threads, team.get_num_threads()))
+            else:
+                entry(calls, count, 0, 1, 0)
+            if follows:
+                self._hand_over(slots)
+        return run
+
+    def _hand_over(self, slots: list[Any]) -> None:
+        """Fill the slots that lie in known memory or are views, empty those that nobody reads any more."""
         for slot, array in self._kept:
             slots[slot] = array
         for slot, source, see in self._seen:

@@ -32,7 +32,7 @@ PATIENCE = 20_000_000    # element operations (some ten milliseconds) between tw
 FIRST_ROOM = 128         # items for which a list has room at first
 MOST_ELEMENTS = 1 << 16  # of a tensor that a routine computes: larger ones are worth kernels of their own
 FEW_ROWS = 2             # of activations: with more, packed weights are read less often
-FEW_MULTIPLICATIONS = 2_000_000   # of all layers: what one thread does at once
+FEW_MULTIPLICATIONS = 200_000   # of all layers: from there on packed weights and threads pay
 NANOSECOND = 1           # of the slow path, counted as an element operation when the routine is cold
 
 _WITHOUT_RESULT = frozenset(("check", "undefined"))
