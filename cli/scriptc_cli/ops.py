@@ -12,7 +12,6 @@ from scriptc_cli.arguments import json_option
 @json_option
 def command(as_json: bool) -> None:
     """Print the table of operators: op, kind, reference, gradient, CPU."""
-    import scriptc.interp.ops
     import scriptc.ir.ops  # noqa: F401  (registers the declarations)
     from scriptc.interp.registry import REFERENCES
     from scriptc.ir.registry import REGISTRY

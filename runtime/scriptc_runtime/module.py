@@ -26,6 +26,7 @@ from scriptc_runtime.arguments import Binder, rebuild, signature, wrap, write_ba
 from scriptc_runtime.calls import Repeated, repeats
 from scriptc_runtime.device import device_named, device_of, host, overwrite, placed
 from scriptc_runtime.differentiation import Differentiable
+from scriptc_runtime.plan.lowering import load_engine
 from scriptc_runtime.plan.policy import waiting
 from scriptc_runtime.tensor import Parameter, Tensor
 
@@ -342,12 +343,23 @@ class Module:
 
 def load(path: str | os.PathLike[str], *, device: str = "cpu", wait: bool = False, mmap: bool = True) -> Module:
     """The model in an archive, its tensors mapped from the file. ArchiveError if the file is rejected."""
-    from scriptc.ir.archive.encode import load_program, read_history, state_tensor
+    from scriptc.ir.archive.checking import Checking
+    from scriptc.ir.archive.encode import program_of, read_history, state_tensor
+    from scriptc.ir.archive.reader import read_archive
 
     device_named(device)      # before the file is read: it may not be there
-    program, archive = load_program(path, mmap=mmap)
-    return Module(program, {e.name: state_tensor(archive, e) for e in program.state if e.alias is None}, device=device, wait=wait,
-                  history=read_history(archive))
+    archive = read_archive(path, mmap=mmap)
+    try:
+        with Checking(archive) as checking:
+            program = program_of(archive)
+            load_engine("cpu")     # its import takes as long as the check of some tens of megabytes
+            checking.finish()
+        history = read_history(archive)
+        tensors = {e.name: state_tensor(archive, e) for e in program.state if e.alias is None}
+    except BaseException:
+        archive.close()
+        raise
+    return Module(program, tensors, device=device, wait=wait, history=history)
 
 
 def _state_tensors(program: Program, tensors: Mapping[str, np.ndarray]) -> dict[str, Tensor]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-import scriptc.interp.ops
 import scriptc.ir.ops  # noqa: F401  (registers the ops)
 from scriptc.errors import CompileError, Diagnostic, diagnostic
 from scriptc.frontend import storage

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-import scriptc.interp.ops  # noqa: F401  (registers the references)
 from scriptc.errors import InternalError, diagnostic
 from scriptc.interp.ops.container import Packed
 from scriptc.interp.ops.scalar import format_value

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import scriptc.interp.ops  # noqa: F401  (registers the references)
 from scriptc.interp.registry import REFERENCES
 from scriptc.ir.graph import literal
 from scriptc.ir.registry import REGISTRY, OpError

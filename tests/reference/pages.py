@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-import scriptc.interp.ops
 import scriptc.ir.ops  # noqa: F401  (registers the declarations)
 from scriptc.catalogue import CATALOGUE
 from scriptc.interp.registry import REFERENCES

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scriptc_runtime.cpu.jit import Code
 
-import scriptc.interp.ops
 import scriptc.ir.ops  # noqa: F401
 from scriptc.ir.builder import Builder
 from scriptc.ir.expressions import Expr

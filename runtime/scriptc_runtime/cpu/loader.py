@@ -13,7 +13,6 @@ import ctypes
 import functools
 import mmap
 import os
-import platform
 import struct
 import sys
 from typing import Any, NamedTuple
@@ -245,9 +244,18 @@ def linked(made: Object, base: int, front: int) -> bytes:
     return bytes(memory)
 
 
+def architecture() -> str:
+    """The processor's family; importing `platform` takes a millisecond where the system itself tells."""
+    if hasattr(os, "uname"):
+        return os.uname().machine
+    import platform
+
+    return platform.machine()
+
+
 def supported() -> bool:
     """Whether this process can run what this loader loads."""
-    return sys.platform == "linux" and platform.machine() == "x86_64"
+    return sys.platform == "linux" and architecture() == "x86_64"
 
 
 def _pages(size: int) -> int:

@@ -9,10 +9,8 @@ import functools
 import hashlib
 import itertools
 import os
-import platform
 import stat
 import sys
-import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -93,7 +91,7 @@ def cache_key(source: str, signature: str) -> str:
 @functools.cache
 def _machine() -> tuple[str, ...]:
     """The compiler's versions and the processor's abilities, found without loading LLVM where the system tells them."""
-    return (LAYOUT, _version("numba"), _version("llvmlite"), sys.platform, platform.machine(), *(_processor() or _processor_by_llvm()))
+    return (LAYOUT, _version("numba"), _version("llvmlite"), sys.platform, loader.architecture(), *(_processor() or _processor_by_llvm()))
 
 
 LAYOUT = "2"      # of the objects: another number drops what earlier releases kept
@@ -175,6 +173,8 @@ def read_cached(key: str) -> tuple[str, bytes] | None:
 
 def write_cached(key: str, name: str, code: bytes) -> None:
     """Keep object code under `key`; a cache that cannot be written is no error."""
+    import tempfile  # 2 ms, and most processes compile nothing
+
     folder = cache_directory()
     if folder is None:
         return

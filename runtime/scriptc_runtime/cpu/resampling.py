@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from scriptc.interp.ops.vision import resampling_matrix, wide_matrix
 from scriptc.interp.registry import REFERENCES
 from scriptc.ir.types import float32
 from scriptc_runtime.cpu.addresses import address
@@ -110,6 +109,8 @@ def lower_interpolate(site: Site) -> Kernel | None:
     code = code_for(_SOURCE, _POINTERS)
     if not all(shape) or not all(result) or code is None:
         return None
+    from scriptc.interp.ops.vision import resampling_matrix, wide_matrix
+
     make = wide_matrix if attributes["antialias"] else resampling_matrix
     scales = attributes["scale_factors"] or (None,) * len(shape[2:])
     taps = [taps_of(make(size, count, attributes["mode"], scale, attributes["align_corners"]))

@@ -13,11 +13,11 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scriptc.errors import ScriptcError
-from scriptc.ir.archive.atomic import OPERATING_SYSTEM, FileSystem
 from scriptc.ir.archive.canonical import Plain
 from scriptc.ir.archive.format import DEFAULT_LIMITS, ELEMENTS, Limits, is_name, reject
 from scriptc.ir.archive.functions import Tables, decode_function, encode_function
@@ -25,13 +25,15 @@ from scriptc.ir.archive.layout import check_requirements
 from scriptc.ir.archive.locations import LocationEncoder, decode_locations, decode_sources
 from scriptc.ir.archive.plain import decode_type, refuse, take, take_index, take_list, take_map, take_strings
 from scriptc.ir.archive.reader import ArchiveFile, read_archive
-from scriptc.ir.archive.vectors import RecordedCall, encode_vectors
-from scriptc.ir.archive.writer import write_archive
 from scriptc.ir.graph import Function, ModuleEntry, Program, StateEntry
 from scriptc.ir.history import Change
 from scriptc.ir.types import TensorType, Type
 from scriptc.ir.verify import verify
 from scriptc.location import Location, Source
+
+if TYPE_CHECKING:
+    from scriptc.ir.archive.atomic import FileSystem
+    from scriptc.ir.archive.vectors import RecordedCall
 
 OPSETS = {"core": 1}
 PRODUCER = "scriptc"
@@ -53,7 +55,7 @@ def storage_name(name: str) -> str:
 def save_program(path: str | os.PathLike[str], program: Program, tensors: Mapping[str, np.ndarray], *,
                  source: bool = True, vectors: Sequence[RecordedCall] | None = None, train: Plain = None,
                  files: Mapping[str, bytes] | None = None, history: Sequence[Change] = (), user: Mapping[str, Plain] | None = None,
-                 producer: str = PRODUCER, limits: Limits = DEFAULT_LIMITS, filesystem: FileSystem = OPERATING_SYSTEM,
+                 producer: str = PRODUCER, limits: Limits = DEFAULT_LIMITS, filesystem: FileSystem | None = None,
                  durable: bool = True) -> bytes:
     """Write `program` and its tensors to `path`; returns the archive's root digest.
 
@@ -64,6 +66,8 @@ def save_program(path: str | os.PathLike[str], program: Program, tensors: Mappin
     sections["meta"] = {"producer": producer, "signature": _signature(program), "user": dict(user or {})}
     stored = _state_tensors(program, tensors)
     if vectors:
+        from scriptc.ir.archive.vectors import encode_vectors
+
         sections["vectors"], recorded = encode_vectors(vectors)
         stored |= recorded
     if train is not None:
@@ -72,7 +76,10 @@ def save_program(path: str | os.PathLike[str], program: Program, tensors: Mappin
         sections["history"] = [[c.operation, list(c.targets), dict(c.settings)] for c in history]
     if files:
         sections["files"] = _checked_files(dict(files))
-    return write_archive(path, sections, stored, limits=limits, filesystem=filesystem, durable=durable)
+    from scriptc.ir.archive.atomic import OPERATING_SYSTEM  # what only saving needs, loading does not import
+    from scriptc.ir.archive.writer import write_archive
+
+    return write_archive(path, sections, stored, limits=limits, filesystem=filesystem or OPERATING_SYSTEM, durable=durable)
 
 
 def load_program(path: str | os.PathLike[str] | bytes, *, mmap: bool = True, root: bytes | None = None,
@@ -83,11 +90,16 @@ def load_program(path: str | os.PathLike[str] | bytes, *, mmap: bool = True, roo
     """
     archive = read_archive(path, mmap=mmap, root=root, limits=limits)
     try:
-        return decode_program({name: archive.section(name) for name in ("ir", "source", "srcmap")
-                               if name in archive.sections or name == "ir"}, archive), archive
+        return program_of(archive), archive
     except BaseException:
         archive.close()
         raise
+
+
+def program_of(archive: ArchiveFile) -> Program:
+    """The program in an open archive, verified. ArchiveError if it is none."""
+    return decode_program({name: archive.section(name) for name in ("ir", "source", "srcmap")
+                           if name in archive.sections or name == "ir"}, archive)
 
 
 def state_tensor(archive: ArchiveFile, entry: StateEntry) -> np.ndarray:

@@ -104,6 +104,11 @@ class ArchiveFile:
                 array = self._arrays.setdefault(entry.blob, self._view(data, name, entry))
             return array
 
+    def payload_bytes(self, name: str) -> int:
+        """How many bytes of the file hold the tensor called `name`. Reads no payload."""
+        entry = self._layout.tensors[name]
+        return sum(extent.length for extent in self._layout.blobs[entry.blob:entry.blob + entry.blobs])
+
     def verify(self) -> None:
         """Check everything that is checked lazily: canonical sections and the digest of every payload. ArchiveError."""
         for name in self._layout.sections:
