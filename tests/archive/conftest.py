@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 import scriptc.ir.ops  # noqa: F401  (declares every op)
-from scriptc.ir.archive.encode import RecordedCall, save_program
+from scriptc.ir.archive.encode import save_program
 from scriptc.ir.archive.format import BLOBS_KEY, END_KEY, HEAD, INDEX_KEY, SECTIONS_KEY
 from scriptc.ir.archive.reader import read_archive
+from scriptc.ir.archive.vectors import RecordedCall
 from scriptc.ir.archive.writer import write_archive
 from scriptc.ir.builder import Builder
 from scriptc.ir.dims import symbol

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from scriptc_runtime import versions
-from scriptc_runtime.cpu import team
+from scriptc_runtime.cpu import packs, team
 from scriptc_runtime.cpu.driver.native import In, Native, Out, Packed
+from scriptc_runtime.cpu.packs import Pack
 from scriptc_runtime.cpu.scratch import Scratch
 from scriptc_runtime.cpu.tiles import layouts, library
 from scriptc_runtime.cpu.tiles.commands import CACHE_BYTES, NO_FUNCTION, NO_LIMITS, At, Command, Limits, Word
@@ -45,20 +46,23 @@ class Dense:
         places = np.arange(rows, dtype=np.int64)
         self._a_rows = places * (self.full_depth * _FLOAT)
         self._c_rows = places * (self.full_columns * _FLOAT)
-        self._packed: tuple[tuple[np.ndarray | None, ...], tuple[int | None, ...], tuple[np.ndarray, np.ndarray]] | None = None
+        self._packed: tuple[Pack, tuple[int | None, ...]] | None = None
 
     def pack(self, weight: np.ndarray, bias: np.ndarray | None, scale: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Panels of the weight, and the bias, both times `scale` [columns]; the same arrays while none has changed."""
         arrays = weight, bias, scale
         counts = tuple(0 if a is None else versions.version(a) for a in arrays)
         known = self._packed
-        if known is None or not all(map(is_, known[0], arrays)) or known[1] != counts or None in counts:
-            if scale is not None:
-                weight = weight * scale.reshape(-1, 1)
-                bias = None if bias is None else bias * scale.reshape(-1)
-            packed = layouts.pack_direct(weight[:, :, None, None])
-            known = self._packed = arrays, counts, (packed, layouts.pack_bias(bias, self.columns))
-        return known[2]
+        if known is None or not all(map(is_, known[0].sources, arrays)) or known[1] != counts or None in counts:
+            pack = packs.packed(("dense", self.columns), arrays, lambda: self._panels(weight, bias, scale))
+            known = self._packed = pack, counts
+        return known[0].made    # type: ignore[return-value]
+
+    def _panels(self, weight: np.ndarray, bias: np.ndarray | None, scale: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        if scale is not None:
+            weight = weight * scale.reshape(-1, 1)
+            bias = None if bias is None else bias * scale.reshape(-1)
+        return layouts.pack_direct(weight[:, :, None, None]), layouts.pack_bias(bias, self.columns)
 
     def __call__(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, *, out: tuple[np.ndarray, ...]) -> None:
         entry = library.ready(self.rows * self.depth * self.columns)

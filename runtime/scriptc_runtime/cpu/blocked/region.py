@@ -1,7 +1,7 @@
 """A cluster as one kernel: layouts, memory, packed weights, and the list of commands that the tile library runs."""
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,11 @@ import numpy as np
 from scriptc.ir.graph import Literal, Value
 from scriptc.ir.types import TensorType
 from scriptc_runtime import versions
-from scriptc_runtime.cpu import team
+from scriptc_runtime.cpu import packs, team
 from scriptc_runtime.cpu.blocked.nodes import COMBINATION_PLACES, Node, function_of, nodes_of
 from scriptc_runtime.cpu.blocked.support import Supported, is_worth, plane_shape, unit_of, work_of
 from scriptc_runtime.cpu.driver.native import In, Native, Out, Packed
+from scriptc_runtime.cpu.packs import Pack
 from scriptc_runtime.cpu.tiles import commands, layouts, library
 from scriptc_runtime.cpu.tiles.commands import Command, Operands, Part, Window, Word
 from scriptc_runtime.cpu.tiles.geometry import LANES
@@ -28,10 +29,11 @@ WINOGRAD_4, WINOGRAD_2 = 128, 512     # most channels for which F(4x4, 3x3), the
 
 @dataclass(frozen=True)
 class Weights:
-    """The packed weights of one node: which inputs they are made of, and how."""
+    """The packed weights of one node: which inputs they are made of, and how; `way` tells it from other ways."""
 
     inputs: tuple[int, ...]
     pack: Callable[..., tuple[np.ndarray, np.ndarray]]
+    way: Hashable
 
 
 @dataclass
@@ -270,7 +272,8 @@ class Region:
                     layouts.pack_groups(scaled, groups, unit_of(groups, source.channels, channels))
             return packed, layouts.pack_bias(bias.astype(np.float32), channels)
 
-        return Weights(tuple(self._places[v] for v in parameters), pack)
+        way = "region", how, narrow, channels, source.channels, node.op.op.attributes.get("groups"), base, tuple(norms)
+        return Weights(tuple(self._places[v] for v in parameters), pack, way)
 
     def _place_buffers(self, threads: int) -> tuple[dict[object, int], int]:
         """Offsets in an arena for so many threads, and its size; scratch memory lives for one step."""
@@ -316,10 +319,14 @@ class Region:
         arrays = tuple(operands[i] for i in self.parameters)
         if known is not None and None not in counts and counts == known[3] and all(a is b for a, b in zip(arrays, known[1], strict=True)):
             return known[2]
-        packed = tuple(part for weights in self.weights.values() for part in weights.pack(*(operands[i] for i in weights.inputs)))
+        self._packs = [self._pack(weights, [operands[i] for i in weights.inputs]) for weights in self.weights.values()]
+        packed = tuple(part for pack in self._packs for part in pack.made)
         frozen = all(map(versions.is_frozen, arrays))
         self._packed = frozen, arrays, packed, counts
         return packed
+
+    def _pack(self, weights: Weights, arrays: Sequence[np.ndarray]) -> Pack:
+        return packs.packed(weights.way, arrays, lambda: weights.pack(*arrays))
 
     def _fill(self, instance: Instance, operands: Sequence[np.ndarray], out: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Put the addresses of this call's arrays into the tables; answers with arrays to keep alive."""

@@ -204,20 +204,18 @@ def _ranges(count: int, size: int, stride: int, padding: int, dilation: int, hel
 
 def _pool(x: object, source: Layout, y: object, target: Layout, lines: list[range], columns: list[range], average: bool,
           count: int) -> Command:
-    offsets: list[np.ndarray] = []
-    starts, factors, total = [0], [], 0
-    across = [np.array(r, np.int64) * source.place for r in columns]
-    for line in lines:
-        down = np.array(line, np.int64)[:, None] * source.pitch
-        for right in across:
-            window = (down + right[None, :]).ravel()
-            offsets.append(window)
-            total += len(window)
-            starts.append(total)
-            factors.append(1.0 / (count or max(len(window), 1)) if average else 1.0)
+    down = [np.array(r, np.int64) * source.pitch for r in lines]
+    right = np.concatenate([np.array(r, np.int64) for r in columns] or [np.zeros(0, np.int64)]) * source.place
+    owner = np.repeat(np.arange(len(columns)), [len(r) for r in columns])       # the window that each place of `right` belongs to
+    # A line's places are down x right; sorted by window, each window's stand together. Few lines differ in how many places lie below each other.
+    orders = {high: np.argsort(np.tile(owner, high), kind="stable") for high in {len(d) for d in down}}
+    offsets = [(d[:, None] + right).ravel()[orders[len(d)]] for d in down]
+    sizes = np.outer([len(r) for r in lines], [len(r) for r in columns]).ravel()
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)])
+    factors = 1.0 / (np.full(len(sizes), count) if count else np.maximum(sizes, 1)) if average else np.ones(len(sizes))
     return Command("pool", [
-        At(x, source.inside), np.concatenate(offsets) if offsets else np.zeros(1, np.int64), np.array(starts, np.int64),
-        np.array(factors, np.float32), source.block_bytes, source.image_bytes, At(y, target.inside),
+        At(x, source.inside), np.concatenate([*offsets, np.zeros(1, np.int64)]), starts, factors.astype(np.float32), source.block_bytes,
+        source.image_bytes, At(y, target.inside),
         target.places(target.height, target.width), target.block_bytes, target.image_bytes, 0 if average else 1,
         target.height * target.width, target.blocks, target.images])
 

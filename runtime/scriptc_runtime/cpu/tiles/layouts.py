@@ -137,7 +137,8 @@ def _scaled(weight: np.ndarray, scale: np.ndarray | None, panel: Panel) -> np.nd
     part = weight[panel.first:panel.last]
     if scale is None:
         return part
-    return np.multiply(part, scale[panel.first:panel.last, None, None, None]).astype(np.float32)
+    made = np.empty(part.shape, np.float32)
+    return np.multiply(part, scale[panel.first:panel.last, None, None, None], out=made, dtype=np.float64, casting="same_kind")
 
 
 def pack_groups(weight: np.ndarray, groups: int, unit: int) -> np.ndarray:
