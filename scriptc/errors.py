@@ -6,6 +6,8 @@
     ├── WeightsError     a weights file is rejected              exit 4
     ├── VerificationError  results differ from the recorded ones exit 5
     ├── CallError        a loaded model is called wrongly        exit 2
+    ├── TrainingError    a training run is set up wrongly        exit 2
+    │   └── Diverged     its loss became nan or infinite         exit 6
     └── InternalError    a defect of scriptc itself              exit 1
 """
 from __future__ import annotations
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 from scriptc.catalogue import CATALOGUE
 from scriptc.location import Location, printable
 
-EXIT_DONE, EXIT_INTERNAL, EXIT_USAGE, EXIT_SOURCE, EXIT_FILE, EXIT_DIFFERENCE = range(6)
+EXIT_DONE, EXIT_INTERNAL, EXIT_USAGE, EXIT_SOURCE, EXIT_FILE, EXIT_DIFFERENCE, EXIT_DIVERGED = range(7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,18 @@ class CallError(ScriptcError):
     """A loaded model was called with arguments that do not fit it."""
 
     exit_code = EXIT_USAGE
+
+
+class TrainingError(ScriptcError):
+    """Options, data and model of a training run do not fit each other."""
+
+    exit_code = EXIT_USAGE
+
+
+class Diverged(TrainingError):
+    """The loss became nan or infinite."""
+
+    exit_code = EXIT_DIVERGED
 
 
 class InternalError(ScriptcError):

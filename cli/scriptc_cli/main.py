@@ -13,6 +13,7 @@ from scriptc.errors import EXIT_INTERNAL, EXIT_USAGE, ScriptcError
 VERBS = {
     "compile": "Compile model source to an archive.",
     "check": "Report what keeps a model source from compiling.",
+    "train": "Train an archive on data from files.",
     "run": "Run an archive on inputs from files.",
     "inspect": "Show what an archive holds.",
     "verify": "Check an archive's structure, checksums and test vectors.",

@@ -18,7 +18,7 @@ from tests.diagnostics.harness import Broken, programs
 ROOT = Path(__file__).parents[2]
 BROKEN = ROOT / "tests" / "diagnostics"
 RANGES = {"E01": "Syntax", "E02": "Language", "E03": "Language", "E04": "Operators", "E05": "Internal", "A01": "Archives", "W01": "Weights",
-          "R01": "Running"}
+          "R01": "Running", "R02": "Training"}
 
 
 def pages() -> dict[str, str]:

@@ -1,0 +1,31 @@
+"""Error codes of training, R02xx."""
+from scriptc.catalogue.entry import Entry
+
+ENTRIES: dict[str, Entry] = {
+    "R0201": Entry("unknown training option", "{where}: there is no option {name!r}{near}", "the options are those of scriptc train --help"),
+    "R0202": Entry("bad training option", "{option}: expected {expected}, found {found}"),
+    "R0203": Entry("unknown name in a training option", "{option}: there is no {kind} {name!r}{near}", "known: {known}"),
+    "R0204": Entry("data cannot be read", "{path}: {reason}"),
+    "R0205": Entry("bad line of a table", "{path}:{line}: {problem}"),
+    "R0206": Entry("arrays of different lengths", "the arrays of one data set must agree in their first size, found {sizes}"),
+    "R0207": Entry("no data for an argument", "the model takes {signature}; no array serves {parameter!r}, the data have {arrays}",
+                   "name the array like the argument: --data {parameter}=FILE.npy"),
+    "R0208": Entry("no target", "which array is the target? the data have {arrays}", "say --target NAME"),
+    "R0209": Entry("samples do not fit the model", "array {name!r} has samples of shape {found}; the model takes {parameter}: {type}",
+                   "bring the samples into that form; --shape {parameter}={example} reshapes each one where the sizes multiply out"),
+    "R0210": Entry("data of the wrong dtype", "array {name!r} is {found}; the model takes {parameter}: {type}",
+                   "convert it to {type}, or compile the model for {found}"),
+    "R0211": Entry("label out of range", "the model tells {classes} classes apart, so labels go from 0 to {last}; found {found} (sample {sample})",
+                   "number the classes from 0, or give the model as many outputs as there are classes"),
+    "R0212": Entry("prediction and target do not fit", "{loss}: the model gives {prediction}, the target is {target}: {problem}"),
+    "R0213": Entry("the loss is not finite", "the loss is {value} at step {step} (epoch {epoch}, batch {batch}); {checkpoint}",
+                   "lower the learning rate, clip gradients with --clip-grad-norm 1, or look for bad values in the data of that batch"),
+    "R0214": Entry("no such output", "the model's result has no part {name!r}; it has {known}", "say --prediction PART"),
+    "R0215": Entry("no training state", "{path} is an archive, but holds no state of a training run to resume",
+                   "start from it: scriptc train {path} --data ..."),
+    "R0216": Entry("checkpoint does not fit", "{path} does not fit this run: {problem}"),
+    "R0217": Entry("package missing", "{what} needs {package}, which is not installed", "pip install 'scriptc[{extra}]'"),
+    "R0218": Entry("pattern without parameters", "{option} {pattern!r} matches no parameter", "parameters: {known}"),
+    "R0219": Entry("metric does not apply", "metric {metric} needs {expected}, found a prediction of {prediction} and a target of {target}"),
+    "R0220": Entry("nothing to train on", "{what} is empty"),
+}
