@@ -15,9 +15,10 @@ from scriptc_runtime.cpu import (
     normalization,
     pooling,
     recurrent,
+    reductions,
     resampling,
 )
 from scriptc_runtime.cpu.driver import linker
 
 __all__ = ["attention", "blocked", "convolution", "elementwise", "epilogues", "joining", "linalg", "linker", "native", "normalization", "pooling",
-           "recurrent", "resampling"]
+           "recurrent", "reductions", "resampling"]

@@ -7,6 +7,7 @@ import numpy as np
 
 from scriptc.ir.types import TensorType, Type, float32
 from scriptc_runtime.cpu.dense import Dense, NativeDense
+from scriptc_runtime.cpu.matmul import NativeMatmul
 from scriptc_runtime.plan.bind import is_static
 from scriptc_runtime.plan.lowering import Site, lowers
 from scriptc_runtime.plan.plan import Kernel
@@ -67,4 +68,8 @@ def lower_matmul(site: Site) -> Kernel | None:
         else:
             np.matmul(a, b, out=out[0])
 
-    return Kernel("matmul", run, writes_out=True, fresh=True)
+    native = None
+    kinds = (*map(site.tensor, (0, 1)), site.result_types[0])
+    if all(isinstance(k, TensorType) and k.dtype is float32 and is_static(k) and 0 not in (k.shape or ()) for k in kinds):
+        native = NativeMatmul(math.prod(kinds[2].shape) * site.tensor(0).shape[-1])     # type: ignore[arg-type, index, operator, union-attr]
+    return Kernel("matmul", run, writes_out=True, fresh=True, native=native)

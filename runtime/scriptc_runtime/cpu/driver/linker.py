@@ -146,7 +146,7 @@ class _Linker:
             if not isinstance(content, Known) or i in native.packs:     # of a packed operand only the shape counts here
                 operands.append(content.array if isinstance(content, Known) else content)
                 continue
-            if not (_has_rows(content.array) if native.strided else content.array.flags.c_contiguous):
+            if not native.takes(i, content.array):
                 gathered = self._gathered(index, content, content.array.shape)
                 if gathered is None:
                     return self._without(before)
@@ -293,11 +293,6 @@ def _escaping(plan: Plan) -> set[int]:
 
 def _same(array: np.ndarray) -> np.ndarray:
     return array
-
-
-def _has_rows(array: np.ndarray) -> bool:
-    """True if the elements of the last dimension are neighbours."""
-    return not array.ndim or array.shape[-1] == 1 or array.strides[-1] == array.itemsize
 
 
 def _memory(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

@@ -51,6 +51,12 @@ class Native:
         """The commands; None if they cannot serve operands that lie like this. Arrays tell dtype, shape and strides: nothing may be read."""
         raise NotImplementedError
 
+    def takes(self, index: int, operand: np.ndarray) -> bool:
+        """True if operand `index` need not be copied first: its layout is one that the commands read."""
+        if not self.strided:
+            return operand.flags.c_contiguous
+        return not operand.ndim or operand.shape[-1] == 1 or operand.strides[-1] == operand.itemsize
+
     def order(self, operands: Sequence[Any]) -> tuple[int, ...] | None:
         """How the only result may lie in memory: its dimensions, the one with the longest steps first. None: in their own order."""
         return None

@@ -10,6 +10,8 @@ LANEWISE_ROWS = (14, 8, 7, 4, 2, 1)
 COPY_DIMS = 5                    # loops of a copy besides the innermost
 MOST_ARGUMENTS = 40              # words of one call
 NARROW = (1, 3, 4)               # channels of inputs that are kept pixel by pixel instead of in blocks
+REDUCTIONS = ("sum", "max", "min")
+COLUMN_BLOCKS = 4                # vectors of columns that are reduced together
 MASKS = ("", "float", "bool")     # of attention: what is added to the scores, or says which of them count
 
 # What the kernels `apply` and `binary` are told by number.

@@ -28,6 +28,9 @@ from scriptc_runtime.cpu.tiles.geometry import (
     VECTOR_BYTES,
 )
 from scriptc_runtime.cpu.tiles.moves import move_kernels, move_tiles
+from scriptc_runtime.cpu.tiles.packing import packing, packing_tiles
+from scriptc_runtime.cpu.tiles.products import matmul_kernels
+from scriptc_runtime.cpu.tiles.reductions import reduction_kernels, reduction_tiles
 from scriptc_runtime.cpu.tiles.registers import (
     Tile,
     lanewise_tile,
@@ -43,7 +46,7 @@ def tiles() -> tuple[Tile, ...]:
     """Every tile that the kernels call."""
     return (*(product_tile(rows, blocks, run) for run in (LANES, *NARROW) for blocks in (PANEL, 1) for rows in range(1, MOST_ROWS + 1)),
             *map(function_tile, FUNCTIONS), *map(combination_tile, COMBINATIONS), *map(accumulation_tile, ("sum", "maximum")),
-            *map(lanewise_tile, LANEWISE_ROWS), *move_tiles(), *row_tiles(), *attention_tiles(),
+            *map(lanewise_tile, LANEWISE_ROWS), *move_tiles(), *row_tiles(), *attention_tiles(), *packing_tiles(), *reduction_tiles(),
             *(winograd_input(m) for m in (INPUT_2, INPUT_4)), *(winograd_output(m) for m in (OUTPUT_2, OUTPUT_4)))
 
 
@@ -245,6 +248,7 @@ def kernels() -> dict[str, Any]:
 
     function = chain("function", [intrinsic(f"scriptc_function_{name}") for name in FUNCTIONS], 6)
     pair, single = product_chains(LANES)
+    packed = packing(clear, intrinsic, chain, pair, single)
     products = {f"product_{run}": product_kernel(*product_chains(run), function) for run in NARROW}
     accumulate = chain("accumulate", [intrinsic(f"scriptc_accumulate_{name}") for name in ("sum", "maximum")], 5)
     combine = chain("combine", [intrinsic(f"scriptc_combine_{name}") for name in COMBINATIONS], 8)
@@ -464,4 +468,5 @@ def kernels() -> dict[str, Any]:
     return {"product": product_kernel(pair, single, function), **products, "depthwise": depthwise, "winograd": winograd, "apply": apply,
             "binary": binary, "pool": pool, "border": border, "interleave": interleave, "block": block, "unblock": unblock,
             **move_kernels(word, intrinsic, chain), **row_kernels(word, intrinsic, chain),
-            **attention_kernels(word, clear, intrinsic, chain, pair, single)}
+            **attention_kernels(word, clear, intrinsic, chain, packed), **matmul_kernels(word, packed),
+            **reduction_kernels(word, intrinsic, chain)}

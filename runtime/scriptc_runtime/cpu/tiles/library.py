@@ -15,8 +15,9 @@ from scriptc_runtime.cpu.tiles.geometry import NARROW
 from scriptc_runtime.plan.policy import NEVER, READY, WAITING, is_waiting
 
 NAMES = ("product", *(f"product_{run}" for run in NARROW), "depthwise", "winograd", "apply", "binary", "pool", "border", "interleave",
-         "block", "unblock", "copy", "call", "normalize", "softmax", "attention")
-SOURCES = ("geometry", "registers", "functions", "kernels", "moves", "rows", "attention", "library")     # what the machine code is made of
+         "block", "unblock", "copy", "call", "normalize", "softmax", "attention", "matmul", "reduce_rows", "reduce_columns")
+# What the machine code is made of.
+SOURCES = ("geometry", "registers", "functions", "kernels", "moves", "rows", "attention", "packing", "products", "reductions", "library")
 _lock, _compiling = threading.Lock(), threading.Lock()
 
 

@@ -64,3 +64,21 @@ def softmax(x: Word, y: Word, rows: Rows, width: int, *, logarithm: bool) -> Com
 def width_of(shape: tuple[int, ...], axes: int) -> int:
     """Elements of a row over the last `axes` dimensions."""
     return math.prod(shape[len(shape) - axes:])
+
+
+def reduction(x: np.ndarray, place: Word, target: Word, first: int, last: int, which: int, factor: np.ndarray) -> Command | None:
+    """Dimensions `first` up to `last` of float32 x reduced into an array whose elements follow each other; None if x lies otherwise.
+
+    `which`: one of REDUCTIONS; sums are times `factor` (float64[1]).
+    """
+    count = math.prod(x.shape[first:last])
+    if last == x.ndim:
+        rows = rows_of(x, x.ndim - first)
+        return None if rows is None else Command("reduce_rows", [place, target, which, factor, count * x.itemsize, *rows.words])
+    columns = rows_of(x[(0,) * last], x.ndim - last)
+    down = rows_of(x[(0,) * first], x.ndim - last)
+    lead = rows_of(x[(..., *(0,) * (x.ndim - first), None)], 1)
+    if columns is None or down is None or lead is None or down.outer != 1:
+        return None
+    width = math.prod(x.shape[last:]) * x.itemsize
+    return Command("reduce_columns", [place, target, which, factor, width, down.inner_step, count, *lead.words])

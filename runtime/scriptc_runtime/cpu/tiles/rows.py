@@ -117,6 +117,11 @@ def splat(b: ir.IRBuilder, value: Any) -> Any:
     return b.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, LANES), [0] * LANES))
 
 
+def select(b: ir.IRBuilder, part: Part, value: Any, missing: float) -> Any:
+    """A vector whose lanes that are not there hold `missing`."""
+    return value if part.mask is None else b.select(part.mask, value, ir.Constant(value.type, [missing] * LANES))
+
+
 def larger(b: ir.IRBuilder, x: Any, y: Any) -> Any:
     """The larger one; y where x is nan."""
     return b.select(b.fcmp_ordered(">", x, y), x, y)

@@ -1,0 +1,69 @@
+"""Products of matrices both of which change at every call: a panel of the second at a time, packed where its product is made."""
+from __future__ import annotations
+
+from typing import Any
+
+from scriptc_runtime.cpu.tiles.geometry import PANEL, VECTOR_BYTES
+from scriptc_runtime.cpu.tiles.packing import Packing
+
+
+def matmul_kernels(word: Any, packing: Packing) -> dict[str, Any]:
+    """`matmul` as a numba function (table, thread, threads)."""
+    import numba
+
+    compiled: Any = numba.njit(error_model="numpy")
+    turn, scaled, padded, pack_columns, pack_rows, multiply = packing
+    panel_blocks, vector = PANEL, VECTOR_BYTES
+
+    @compiled
+    def matmul(d: Any, t: Any, n: Any) -> None:
+        """One part is a chunk of rows times a panel of columns. How a's rows are read: 0 where they lie, 1 copied, 2 turned."""
+        a, b, c, a_places, b_places, c_places = word(d, 0), word(d, 1), word(d, 2), word(d, 3), word(d, 4), word(d, 5)
+        batch, rows, depth, columns = word(d, 6), word(d, 7), word(d, 8), word(d, 9)
+        reading, a_rows, a_step, a_pitch = word(d, 10), word(d, 11), word(d, 12), word(d, 13)
+        turned, b_step, c_step, chunks = word(d, 14), word(d, 15), word(d, 16), word(d, 17)
+        held_rows, c_rows, o_rows, table, blank, limits, one = (word(d, 18), word(d, 19), word(d, 20), word(d, 21), word(d, 22), word(d, 23),
+                                                                word(d, 24))
+        panel = word(d, 25) + t * word(d, 26)
+        held, made = panel + word(d, 27), panel + word(d, 28)
+        blocks = (columns + 15) // 16
+        panels = (blocks + panel_blocks - 1) // panel_blocks
+        whole = (depth + 15) // 16 * 16
+        o_pitch = panel_blocks * vector
+        total = batch * chunks * panels
+        known = -1
+        for part in range(total * t // n, total * (t + 1) // n):
+            chunk = part // panels
+            block = (part - chunk * panels) * panel_blocks
+            matrix = chunk // chunks
+            first, last = rows * (chunk - matrix * chunks) // chunks, rows * (chunk - matrix * chunks + 1) // chunks
+            count = last - first
+            source = a + word(a_places, matrix)
+            if chunk != known and reading == 1:
+                for row in range(count):
+                    padded(source + word(a_rows, first + row), held + row * a_pitch, depth * 4, one)
+            if chunk != known and reading == 2:
+                for row in range(0, count, 16):
+                    for k in range(0, depth, 16):
+                        turn(source + k * a_step + (first + row) * 4, a_step, min(depth - k, 16), min(count - row, 16) * 4,
+                             held + row * a_pitch + k * 4, a_pitch)
+            known = chunk
+            wide = min(panel_blocks, blocks - block)
+            width = min(columns - block * 16, wide * 16)
+            if turned:
+                pack_columns(b + word(b_places, matrix) + block * 16 * b_step, b_step, width, depth * 4, panel)
+            else:
+                pack_rows(b + word(b_places, matrix) + block * vector, b_step, depth, width * 4, panel)
+            target = c + word(c_places, matrix) + first * c_step + block * vector
+            straight = width == wide * 16
+            if reading:
+                multiply(held, panel, target if straight else made, blank, count, wide, whole * o_pitch, held_rows, c_rows if straight else o_rows,
+                         table, limits)
+            else:
+                multiply(source, panel, target if straight else made, blank, count, wide, whole * o_pitch, a_rows + first * 8,
+                         c_rows if straight else o_rows, table, limits)
+            if not straight:
+                for row in range(count):
+                    scaled(made + row * o_pitch, target + row * c_step, width * 4, one)
+
+    return {"matmul": matmul}
