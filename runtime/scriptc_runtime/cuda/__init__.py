@@ -3,10 +3,10 @@
 In: ops with concrete types, from the planner. Out: kernels over arrays in device memory. Importing this package registers its lowerings;
 `numba_cuda` is the only module that imports `numba.cuda`.
 """
-from scriptc_runtime.cuda import elementwise, views
+from scriptc_runtime.cuda import attention, convolutions, elementwise, products, rows, views
 from scriptc_runtime.cuda.engine import device, memory_of
 from scriptc_runtime.plan.lowering import MEMORIES
 
 MEMORIES["cuda"] = memory_of(device)
 
-__all__ = ["elementwise", "views"]
+__all__ = ["attention", "convolutions", "elementwise", "products", "rows", "views"]

@@ -27,11 +27,17 @@ _FORMATS = {"int32": "i", "int64": "q", "uint32": "I", "uint64": "Q", "float32":
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A printed kernel: the function `kernel` of `source`, over the names that `namespace()` gives."""
+    """A printed kernel: the function `kernel` of `source`, over the names that `namespace()` gives.
+
+    `audited`: the text was printed from a program, and is looked through before it is compiled. `launch_bounds`: most threads of a block, and
+    how many blocks should fit on a multiprocessor.
+    """
 
     source: str
     namespace: Callable[[], dict[str, Any]]
     fastmath: bool = False
+    audited: bool = True
+    launch_bounds: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +60,12 @@ def made(text: Text) -> Any:
     from scriptc_runtime.cuda.numba_cuda import SIMULATED, cuda
 
     names = text.namespace()
-    exec(compile(audit(text.source), "<kernel>", "exec"), names)
+    file = f"<kernel {hashlib.sha256(text.source.encode()).hexdigest()[:12]}>"     # shared arrays of the simulator go by file and line
+    exec(compile(audit(text.source) if text.audited else text.source, file, "exec"), names)
     if "element" in names and not SIMULATED:      # there it is a function as it is
         names["element"] = cuda.jit(device=True, fastmath=text.fastmath)(names["element"])
-    return cuda.jit(fastmath=text.fastmath)(names["kernel"])
+    bounds = {} if SIMULATED or text.launch_bounds is None else {"launch_bounds": text.launch_bounds}
+    return cuda.jit(fastmath=text.fastmath, **bounds)(names["kernel"])
 
 
 def image(kernel: Any, types: tuple[str, ...], capability: tuple[int, int]) -> tuple[str, bytes]:
@@ -129,7 +137,7 @@ def _options(kernel: Any) -> Options:
 def _key(kernel: Any, types: tuple[str, ...], capability: tuple[int, int]) -> str:
     """The name of a compiled kernel: everything its machine code depends on."""
     if isinstance(kernel, Text):
-        parts: tuple[str, ...] = (kernel.source, str(kernel.fastmath))
+        parts: tuple[str, ...] = (kernel.source, str(kernel.fastmath), str(kernel.launch_bounds))
     else:
         parts = (kernel.py_func.__module__, kernel.py_func.__qualname__, _closure(kernel.py_func), str(_options(kernel)))
     return hashlib.sha256("\0".join((LAYOUT, _sources(), *_versions(), *parts, ",".join(types), str(capability))).encode()).hexdigest()

@@ -16,6 +16,8 @@ if SIMULATED:
         copy_commit,
         copy_wait_0,
         copy_wait_1,
+        copy_wait_2,
+        divide,
         from_bfloat16,
         from_float16,
         load_2,
@@ -105,6 +107,13 @@ else:
             return builder.select(context.cast(builder, arguments[0], signature.args[0], types.boolean), arguments[1], arguments[2])
         return types.int64(types.boolean, types.int64, types.int64), generate
 
+    @intrinsic
+    def divide(typing: Any, a: Any, b: Any) -> Any:
+        """a // b of numbers from 0 to 2**32 - 1: a 64-bit division takes a hundred instructions."""
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.zext(builder.udiv(*[narrow(builder, a) for a in arguments]), I64)
+        return types.int64(types.int64, types.int64), generate
+
     def _copies(size: int, kind: str) -> Any:
         def typed(typing: Any, target: Any, place: Any, source: Any, index: Any, valid: Any) -> Any:
             signature = types.void(target, types.int64, source, types.int64, types.boolean)
@@ -137,6 +146,7 @@ else:
     copy_commit = intrinsic(_plain("cp.async.commit_group;"))
     copy_wait_0 = intrinsic(_plain("cp.async.wait_group 0;"))
     copy_wait_1 = intrinsic(_plain("cp.async.wait_group 1;"))
+    copy_wait_2 = intrinsic(_plain("cp.async.wait_group 2;"))
 
     @intrinsic
     def shared_4(typing: Any, array: Any, index: Any) -> Any:
@@ -182,5 +192,23 @@ else:
         return types.float32(types.float32, types.int64), generate
 
 
-__all__ = ["copy_async_4", "copy_async_16", "copy_commit", "copy_wait_0", "copy_wait_1", "from_bfloat16", "from_float16", "load_2", "load_4", "pick",
-           "shared_4", "shuffle_xor", "store_2", "store_4", "to_bfloat16", "to_float16"]
+__all__ = [
+    "copy_async_4",
+    "copy_async_16",
+    "copy_commit",
+    "copy_wait_0",
+    "copy_wait_1",
+    "copy_wait_2",
+    "divide",
+    "from_bfloat16",
+    "from_float16",
+    "load_2",
+    "load_4",
+    "pick",
+    "shared_4",
+    "shuffle_xor",
+    "store_2",
+    "store_4",
+    "to_bfloat16",
+    "to_float16",
+]

@@ -70,6 +70,11 @@ def pick(condition: Any, a: int, b: int) -> int:
     return a if condition else b
 
 
+def divide(a: int, b: int) -> int:
+    assert 0 <= a < 1 << 32 and 0 < b < 1 << 32
+    return int(a) // int(b)
+
+
 def _copied(target: Any, place: int, source: Any, index: int, valid: Any, size: int) -> None:
     count = size // target.dtype.itemsize
     assert place % count == 0 and (not valid or index % count == 0)
@@ -89,7 +94,7 @@ def copy_commit() -> None:
     pass
 
 
-copy_wait_0 = copy_wait_1 = copy_commit
+copy_wait_0 = copy_wait_1 = copy_wait_2 = copy_commit
 
 
 def shuffle_xor(x: Any, mask: int) -> np.float32:

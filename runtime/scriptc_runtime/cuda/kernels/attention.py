@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from scriptc_runtime.cuda.kernels.text import BYTES, FLOAT, Text, compiled
+from scriptc_runtime.cuda.kernels.text import BYTES, FLOAT, Lines, compiled
 from scriptc_runtime.cuda.numba_cuda import SIMULATED
 
 SHARED_FLOATS = 12288      # of the 48 KiB that a kernel may have without asking
@@ -57,12 +57,13 @@ ARGUMENTS = {
 
 @functools.cache
 def attention_kernel(form: Form) -> Any:
-    """The compiled kernel: grid (blocks of rows, batches times heads), `form.threads` threads."""
-    text = Text()
+    """The compiled kernel: a grid of (blocks of rows) x batches x heads blocks of `form.threads` threads."""
+    text = Lines()
     for name, lines, width in (("q", form.rows, form.features), ("k", form.keys, form.features), ("v", form.keys, form.values)):
         text.add(f"{name}_shared = cuda.shared.array({lines * width}, float32)")
-    text.add(["t = int64(cuda.threadIdx.x)", "lane = t & 31", "warp = t >> 5", "z = int64(cuda.blockIdx.y)", "batch = z // heads",
-              "head = z - batch * heads", f"row0 = int64(cuda.blockIdx.x) * {form.rows}"])
+    text.add(["t = int64(cuda.threadIdx.x)", "lane = t & 31", "warp = t >> 5", f"blocks = divide(length + {form.rows - 1}, {form.rows})",
+              "z = divide(int64(cuda.blockIdx.x), blocks)", "batch = divide(z, heads)", "head = z - batch * heads",
+              f"row0 = (int64(cuda.blockIdx.x) - z * blocks) * {form.rows}"])
     text.add(f"{n}_at = {n}_start + batch * {n}_batch + head * {n}_head" for n in ("q", "k", "v", "mask", "out"))
     text.add(_copies("q", form.rows, form.features, "row0", "length", "features", form))
     text.add(["state = start()", "last = keys"])
@@ -78,7 +79,7 @@ def attention_kernel(form: Form) -> Any:
     text.add("finish(state, out, out_at, out_row, row0, length, values, warp, lane)")
     start, attend, finish = functions(form)
     arguments = {**ARGUMENTS, "mask": BYTES} if form.mask == "bool" else ARGUMENTS
-    return compiled("attention", arguments, text, {"start": start, "attend": attend, "finish": finish}, about=repr(form))
+    return compiled(arguments, text, {"start": start, "attend": attend, "finish": finish}, about=repr(form), threads=form.threads)
 
 
 def _copies(name: str, lines: int, width: int, first: str, end: str, features: str, form: Form) -> Iterator[str]:

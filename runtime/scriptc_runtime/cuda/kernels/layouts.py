@@ -22,13 +22,19 @@ class Layout:
         return 16 // self.itemsize
 
     @property
+    def pieces(self) -> int:
+        """Pieces of a row: 4 or 8 if deep."""
+        return self.depth // self.piece
+
+    @property
     def size(self) -> int:
         return self.rows * self.depth
 
     def place(self, row: int, k: int) -> int:
         """Where element (row, k) lies."""
         if self.deep:
-            return row * self.depth + ((k // self.piece) ^ (row >> 1 & 3)) * self.piece + k % self.piece
+            key = row & 7 if self.pieces == 8 else row >> 1 & 3
+            return row * self.depth + ((k // self.piece) ^ key) * self.piece + k % self.piece
         if self.itemsize == 4:
             return k * self.rows + (row ^ 8 * (k & 3))
         return k * self.rows + ((row >> 3) ^ (k & self.mask)) * 8 + (row & 7)
@@ -41,8 +47,8 @@ class Layout:
     def text(self, row: str, k: str) -> str:
         """`place` in a kernel's words."""
         if self.deep:
-            piece = self.piece
-            return f"({row}) * {self.depth} + ((({k}) >> {piece.bit_length() - 1}) ^ ((({row}) >> 1) & 3)) * {piece} + (({k}) & {piece - 1})"
+            piece, key = self.piece, f"(({row}) & 7)" if self.pieces == 8 else f"((({row}) >> 1) & 3)"
+            return f"({row}) * {self.depth} + ((({k}) >> {piece.bit_length() - 1}) ^ {key}) * {piece} + (({k}) & {piece - 1})"
         if self.itemsize == 4:
             return f"({k}) * {self.rows} + (({row}) ^ (8 * (({k}) & 3)))"
         return f"({k}) * {self.rows} + ((({row}) >> 3) ^ (({k}) & {self.mask})) * 8 + (({row}) & 7)"

@@ -14,18 +14,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from scriptc_runtime.cuda.kernels.layouts import Layout
 from scriptc_runtime.cuda.kernels.operands import Block, Source
 from scriptc_runtime.cuda.kernels.tensor_core import DEPTH, Tile, functions
-from scriptc_runtime.cuda.kernels.text import FLOAT, HALF, INDEX, Text, compiled
+from scriptc_runtime.cuda.kernels.text import FLOAT, HALF, INDEX, Lines, compiled, word_type
 
-STAGES = 3       # blocks in flight; three of 128 + 128 rows are the 48 KiB that a kernel may have without asking
+STAGES = {"tf32x3": 3, "bfloat16": 4, "float16": 4}       # blocks in flight: of the largest tiles 96 KiB
 BAND = 8         # rows of blocks that are walked column by column: what neighbours read stays in the L2 cache
 
-# From the largest on; a launch takes the first that fills the GPU.
-TILES = (Tile(128, 128, 64, 32), Tile(64, 128, 32, 32), Tile(64, 64, 32, 32), Tile(32, 64, 16, 32))
+# From the largest on; a launch takes the one that promises the shortest time.
+TILES = {
+    "tf32x3": (Tile(128, 128, 64, 32), Tile(64, 128, 32, 32), Tile(64, 64, 32, 32), Tile(32, 64, 16, 32)),
+    "bfloat16": (Tile(128, 256, 64, 64), Tile(128, 128, 64, 32), Tile(64, 64, 32, 32)),
+}
+TILES["float16"] = TILES["bfloat16"]
+
+
+def shared_bytes(tile: Tile, kind: str) -> int:
+    """Dynamic shared memory of a kernel."""
+    return STAGES[kind] * (tile.rows + tile.columns) * DEPTH[kind] * (4 if kind == "tf32x3" else 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,43 +53,53 @@ ARGUMENTS = {
     "c_outer": "int64", "c_inner": "int64", "bias_inner": "int64",
     # of images: elements from one to the next (of a, b and c), the size of the planes read, pixels and width of those that rows or columns count
     "a_images": "int64", "b_images": "int64", "c_images": "int64", "height": "int64", "width": "int64", "pixels": "int64", "out_width": "int64",
-    "stride_h": "int64", "stride_w": "int64",
+    "stride_h": "int64", "stride_w": "int64", "channels": "int64",
 }
 
 
 @functools.cache
 def product_kernel(tile: Tile, a: Source, b: Source, epilogue: Epilogue, *, kind: str = "tf32x3", images: bool = False, split: bool = False,
                    quads: bool = False) -> Any:
-    """The compiled kernel, over arrays of float32, or of the words of `kind`.
+    """The compiled kernel, over arrays of float32, or of the words of `kind`; a grid of (tiles of the result) x outer x inner x splits blocks.
 
     `images`: columns are pixels of planes of the result. `split`: c is float32 [part, z, row, column] of partial sums, and there is no epilogue.
     `quads`: four columns lie side by side at aligned places, and there are no others.
     """
-    itemsize = 4 if kind == "tf32x3" else 2
-    text = Text()
-    first, second = (Block(n, s, Layout(s.deep, r, DEPTH[kind], itemsize), tile.threads) for n, s, r in (("a", a, tile.rows), ("b", b, tile.columns)))
-    word = "float32" if itemsize == 4 else "uint16"
-    for block in (first, second):
-        text.add([f"{block.name}_shared = cuda.shared.array({STAGES * block.layout.size}, {word})", f"{block.name}_zero = {word}(0)"])
+    itemsize, depth, stages = (4 if kind == "tf32x3" else 2), DEPTH[kind], STAGES[kind]
+    layouts = Layout(a.deep, tile.rows, depth, itemsize), Layout(b.deep, tile.columns, depth, itemsize)
+    first, second = Block("a", a, layouts[0], 0, tile.threads), Block("b", b, layouts[1], stages * layouts[0].size, tile.threads)
+    again = kind == "tf32x3"
+    text = Lines()
+    text.add("shared = cuda.shared.array(0, word)")
+    if itemsize == 2:
+        text.add("nothing = uint16(0)")
     text.add(_prologue(tile))
     for block, name in ((first, "row0"), (second, "column0")):
         text.add(block.setup(name))
-    text.add(["sums = zeros()", "k0 = depth_start"])
-    for stage in range(STAGES - 1):
-        _copy_both(text, first, second, str(stage), DEPTH[kind], 1)
-    text.add(["stage = 0", f"ahead = {STAGES - 1}", f"turns = (depth_end - depth_start + {DEPTH[kind] - 1}) // {DEPTH[kind]}"])
-    text.add("for turn in range(turns):")
-    text.add([f"copy_wait_{STAGES - 2}()", "cuda.syncthreads()"], 2)
-    _copy_both(text, first, second, "ahead", DEPTH[kind], 2)
-    text.add([f"sums = multiply(sums, a_shared, stage * {first.layout.size}, b_shared, stage * {second.layout.size}, warp_row, warp_column, lane)",
-              f"stage = pick(stage < {STAGES - 1}, stage + 1, 0)", f"ahead = pick(ahead < {STAGES - 1}, ahead + 1, 0)"], 2)
-    text.add("copy_wait_0()")
+    level = 1
+    if again:
+        text.add(["safe = 0", "going = 1", "while going != 0:"])
+        level = 2
+        if b.taps:
+            text.add(["b_tap = divide(depth_start, channels)", "b_c = depth_start - b_tap * channels"], level)
+    text.add(["sums = zeros()", "k0 = depth_start"], level)
+    for stage in range(stages - 1):
+        _copy_both(text, first, second, str(stage), level)
+    text.add(["stage = 0", f"ahead = {stages - 1}", f"turns = divide(depth_end - depth_start + {depth - 1}, {depth})"], level)
+    text.add("for turn in range(turns):", level)
+    text.add([f"copy_wait_{stages - 2}()", "cuda.syncthreads()"], level + 1)
+    _copy_both(text, first, second, "ahead", level + 1)
+    text.add([f"sums = multiply(sums, shared, stage * {first.layout.size}, {second.start} + stage * {second.layout.size}, warp_row, warp_column, "
+              f"lane, {'safe' if again else '0'})",
+              f"stage = pick(stage < {stages - 1}, stage + 1, 0)", f"ahead = pick(ahead < {stages - 1}, ahead + 1, 0)"], level + 1)
+    text.add("copy_wait_0()", level)
+    if again:
+        text.add(["going = pick((cuda.syncthreads_or(lost(sums)) != 0) & (safe == 0), 1, 0)", "safe = 1"], level)
     _results(text, tile, epilogue, kind, images=images, split=split, quads=quads)
-    zeros, multiply, put = functions(tile, first.layout, second.layout, kind)
     arguments = ARGUMENTS if itemsize == 4 else {
         **ARGUMENTS, **dict.fromkeys(("a", "b", "bias", "residual"), HALF), "c": FLOAT if split else HALF}
-    return compiled("product", arguments, text, {"zeros": zeros, "multiply": multiply, "put": put, "uint16": np.uint16},
-                    about=f"{tile} {a} {b} {kind}")
+    return compiled(arguments, text, {**functions(tile, *layouts, kind), "word": word_type(itemsize)}, about=f"{tile} {a} {b} {kind}",
+                    threads=tile.threads, blocks=2 if itemsize == 2 and tile.sums <= 64 else 1)
 
 
 def _prologue(tile: Tile) -> Iterator[str]:
@@ -91,36 +108,38 @@ def _prologue(tile: Tile) -> Iterator[str]:
     yield from (f"warp_row = (warp // {tile.warps_across}) * {tile.warp_rows}", f"warp_column = (warp % {tile.warps_across}) * {tile.warp_columns}")
     yield f"down = (a_rows + {tile.rows - 1}) // {tile.rows}"
     yield f"across = (b_rows + {tile.columns - 1}) // {tile.columns}"
-    yield "number = int64(cuda.blockIdx.x)"
-    yield f"band = number // ({BAND} * across)"
+    yield from ("tiles = down * across", "z_all = divide(int64(cuda.blockIdx.x), tiles)", "number = int64(cuda.blockIdx.x) - z_all * tiles")
+    yield f"band = divide(number, {BAND} * across)"
     yield f"high = min({BAND}, down - {BAND} * band)"
     yield f"inside = number - band * {BAND} * across"
-    yield f"row0 = ({BAND} * band + inside % high) * {tile.rows}"
-    yield f"column0 = (inside // high) * {tile.columns}"
-    yield from ("z = int64(cuda.blockIdx.y)", "part = z % splits", "z = z // splits", "z_outer = z // inner", "z_inner = z - z_outer * inner")
+    yield "column0 = divide(inside, high)"
+    yield f"row0 = ({BAND} * band + inside - column0 * high) * {tile.rows}"
+    yield f"column0 = column0 * {tile.columns}"
+    yield from ("z = divide(z_all, splits)", "part = z_all - z * splits", "z_outer = divide(z, inner)",
+                "z_inner = z - z_outer * inner")
     yield "a_base = a_start + z_outer * a_outer + z_inner * a_inner"
     yield "b_base = b_start + z_outer * b_outer + z_inner * b_inner"
     yield from ("depth_start = part * per_split", "depth_end = min(depth_all, depth_start + per_split)")
 
 
-def _copy_both(text: Text, first: Block, second: Block, stage: str, depth: int, level: int) -> None:
+def _copy_both(text: Lines, first: Block, second: Block, stage: str, level: int) -> None:
     text.add("if k0 < depth_end:", level)
     for block in (first, second):
         text.add(block.copies(stage, "k0"), level + 1)
-    text.add(["copy_commit()", f"k0 += {depth}"], level)
+    text.add(["copy_commit()", f"k0 += {first.layout.depth}"], level)
 
 
-def _results(text: Text, tile: Tile, epilogue: Epilogue, kind: str, *, images: bool, split: bool, quads: bool) -> None:
+def _results(text: Lines, tile: Tile, epilogue: Epilogue, kind: str, *, images: bool, split: bool, quads: bool) -> None:
     """Sixteen rows of each warp at a time go through shared memory, so that lines of the result are written whole."""
     if split:
-        text.add("c_base = (part * (int64(cuda.gridDim.y) // splits) + z) * a_rows * b_rows")
+        text.add("c_base = (part * divide(int64(cuda.gridDim.x), tiles * splits) + z) * a_rows * b_rows")
     else:
         text.add(["c_base = c_start + z_outer * c_outer + z_inner * c_inner", "bias_base = z_inner * bias_inner"])
     text.add(f"for i in range({tile.tall}):")
-    text.add(["cuda.syncthreads()", f"put(sums, i, a_shared, (warp // {tile.warps_across}) * 16, warp_column, lane)", "cuda.syncthreads()"], 2)
+    text.add(["cuda.syncthreads()", f"put(sums, i, shared, (warp // {tile.warps_across}) * 16, warp_column, lane)", "cuda.syncthreads()"], 2)
     text.add(f"for e in range(t * 4, {16 * tile.warps_down * tile.columns}, {4 * tile.threads}):", 2)
     text.add([f"line = e // {tile.columns}", f"column = column0 + e - line * {tile.columns}",
-              f"row = row0 + (line >> 4) * {tile.warp_rows} + 16 * i + (line & 15)", "v0, v1, v2, v3 = shared_4(a_shared, e)"], 3)
+              f"row = row0 + (line >> 4) * {tile.warp_rows} + 16 * i + (line & 15)", "v0, v1, v2, v3 = shared_4(shared, e)"], 3)
     read, write = ("{0}[{1}]", "{0}") if kind == "tf32x3" else (f"from_{kind}({{0}}[{{1}}])", f"to_{kind}({{0}})")
     if split:
         read, write = "{0}[{1}]", "{0}"
@@ -143,10 +162,10 @@ def _results(text: Text, tile: Tile, epilogue: Epilogue, kind: str, *, images: b
 def _index(images: bool, split: bool) -> str:
     if split:
         return "c_base + row * b_rows + column"
-    return "c_base + row * c_ld + " + ("(column // pixels) * c_images + column % pixels" if images else "column")
+    return "c_base + row * c_ld + " + ("column + divide(column, pixels) * (c_images - pixels)" if images else "column")
 
 
-def _apply(text: Text, value: str, epilogue: Epilogue, read: str, more: str, level: int) -> None:
+def _apply(text: Lines, value: str, epilogue: Epilogue, read: str, more: str, level: int) -> None:
     if epilogue.bias:
         text.add(f"{value} += " + read.format("bias", "bias_base + " + ("row" if epilogue.bias == "row" else f"column{more}")), level)
     if epilogue.residual:
@@ -156,21 +175,21 @@ def _apply(text: Text, value: str, epilogue: Epilogue, read: str, more: str, lev
 
 
 REDUCE = {"partial": FLOAT, "bias": FLOAT, "residual": FLOAT, "c": FLOAT, "splits": "int64", "total": "int64", "rows": "int64", "columns": "int64",
-          "inner": "int64", "c_start": "int64", "c_outer": "int64", "c_inner": "int64", "c_ld": "int64", "c_images": "int64", "pixels": "int64",
-          "bias_inner": "int64"}
+          "inner": "int64", "c_start": "int64", "c_outer": "int64", "c_inner": "int64", "c_ld": "int64", "c_step": "int64", "c_images": "int64",
+          "pixels": "int64", "bias_inner": "int64"}
 
 
 @functools.cache
 def reduction_kernel(epilogue: Epilogue, *, kind: str = "tf32x3", images: bool = False) -> Any:
-    """Adds the partial sums of a split product in order, a thread an element, and applies the epilogue."""
-    text = Text()
+    """Adds the partial sums of a split product in order, a thread an element, and applies the epilogue. Columns are `c_step` elements apart."""
+    text = Lines()
     text.add(["i = int64(cuda.blockIdx.x) * int64(cuda.blockDim.x) + int64(cuda.threadIdx.x)", "if i < total:"])
     text.add(["v = float32(0)", "for s in range(splits):"], 2)
     text.add("v += partial[s * total + i]", 3)
-    text.add(["line = i // columns", "column = i - line * columns", "z = line // rows", "row = line - z * rows", "z_outer = z // inner",
-              "z_inner = z - z_outer * inner", "c_base = c_start + z_outer * c_outer + z_inner * c_inner", f"index = {_index(images, False)}",
-              "bias_base = z_inner * bias_inner"], 2)
+    text.add(["line = divide(i, columns)", "column = i - line * columns", "z = divide(line, rows)", "row = line - z * rows",
+              "z_outer = divide(z, inner)", "z_inner = z - z_outer * inner", "c_base = c_start + z_outer * c_outer + z_inner * c_inner",
+              "index = " + (_index(images, False) if images else "c_base + row * c_ld + column * c_step"), "bias_base = z_inner * bias_inner"], 2)
     read, write = ("{0}[{1}]", "{0}") if kind == "tf32x3" else (f"from_{kind}({{0}}[{{1}}])", f"to_{kind}({{0}})")
     _apply(text, "v", epilogue, read, "", 2)
     text.add(f"c[index] = {write.format('v')}", 2)
-    return compiled("reduction", REDUCE if kind == "tf32x3" else {**REDUCE, **dict.fromkeys(("bias", "residual", "c"), HALF)}, text)
+    return compiled(REDUCE if kind == "tf32x3" else {**REDUCE, **dict.fromkeys(("bias", "residual", "c"), HALF)}, text, about=f"{epilogue} {kind}")

@@ -1,6 +1,6 @@
 """Softmax and the norms over the last dimension: a row is read once, kept in registers, and written once.
 
-A group of 32 to 1024 threads has a row; each thread has up to 16 of its elements, four by four where rows begin at multiples of four.
+A group of 32 to 1024 threads has a row; each thread has up to 32 of its elements, four by four where rows begin at multiples of four.
 Rows that do not fit are walked as often as the formula needs. Half types are computed in float32.
 """
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from scriptc_runtime.cuda.kernels.text import FLOAT, HALF, Text, compiled
+from scriptc_runtime.cuda.kernels.text import FLOAT, HALF, Lines, compiled
 
 BLOCK = 256          # threads of a block that has several rows
-HELD = 16            # elements that a thread keeps
+HELD = 32            # elements that a thread keeps
 MOST = 1024          # threads of a row
 
 
@@ -45,7 +45,7 @@ def form_for(name: str, dtype: str, width: int, *, aligned: bool, weight: bool =
     vector = aligned and width % 4 == 0
     piece = 4 if vector else 1
     threads = 32
-    while threads < MOST and threads * 8 < width:
+    while threads < MOST and threads * HELD < width:
         threads *= 2
     turns = -(-width // (threads * piece))
     held = turns * piece if turns * piece <= HELD else 0
@@ -58,20 +58,20 @@ ARGUMENTS = {"x": FLOAT, "weight": FLOAT, "bias": FLOAT, "y": FLOAT, "rows": "in
 @functools.cache
 def row_kernel(form: Form) -> Any:
     """The compiled kernel: a grid of ceil(rows / form.rows) blocks of form.rows * form.threads threads."""
-    text = Text()
+    text = Lines()
     if form.threads > 32:
         text.add(f"meeting = cuda.shared.array({form.rows * form.threads // 32}, float32)")
     text.add(["t = int64(cuda.threadIdx.x)", f"group = t // {form.threads}", f"member = t - group * {form.threads}",
               f"row = int64(cuda.blockIdx.x) * {form.rows} + group", "there = row < rows", "at = row * width"])
     _Rows(form, text).write()
     arguments = ARGUMENTS if form.dtype == "float32" else {**ARGUMENTS, **dict.fromkeys(("x", "weight", "bias", "y"), HALF)}
-    return compiled(form.name, arguments, text, about=repr(form))
+    return compiled(arguments, text, about=repr(form), threads=form.rows * form.threads)
 
 
 class _Rows:
     """The text of one form."""
 
-    def __init__(self, form: Form, text: Text) -> None:
+    def __init__(self, form: Form, text: Lines) -> None:
         self.form, self.text = form, text
 
     def write(self) -> None:

@@ -17,7 +17,8 @@ import numpy as np
 from scriptc_runtime.cuda.kernels.layouts import Layout
 from scriptc_runtime.cuda.numba_cuda import SIMULATED
 
-DEPTH = {"tf32x3": 16, "bfloat16": 32, "float16": 32}     # of a block: 64 bytes of a row
+DEPTH = {"tf32x3": 32, "bfloat16": 32, "float16": 32}     # of a block
+AT_ONCE, CAREFULLY = 16, 16      # steps of the depth that tf32x3 sums on the tensor cores before it adds them to the accumulators
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +58,19 @@ class Tile:
 
 
 @functools.cache
-def functions(tile: Tile, a: Layout, b: Layout, kind: str) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
-    """zeros() -> sums; multiply(sums, a, a_at, b, b_at, warp_row, warp_column, lane) -> sums; put(sums, i, target, row, column, lane).
+def functions(tile: Tile, a: Layout, b: Layout, kind: str) -> dict[str, Callable[..., Any]]:
+    """What a kernel calls, by name.
 
-    `a` and `b` are shared arrays, `a_at` and `b_at` where the block begins in them. `put` writes rows 16 i to 16 i + 15 of the warp's part as
-    float32 to a shared array of any dtype with `tile.columns` columns, from (row, column) on.
+    zeros() -> sums; multiply(sums, shared, a_at, b_at, warp_row, warp_column, lane, safe) -> sums, `a_at` and `b_at` being where the blocks begin
+    in a shared array; only with `safe` do infinities of `tf32x3` operands count as such, without it they give nan. lost(sums) -> 1 if
+    one of the lane's sums is nan. put(sums, i, shared, row, column, lane) writes rows 16 i to 16 i + 15 of the warp's part as float32, whatever the
+    array's dtype, to lines of `tile.columns`, from (row, column) on.
     """
     assert a.depth == b.depth == DEPTH[kind]
     return _simulated(tile, a, b, kind) if SIMULATED else _generated(tile, a, b, kind)
 
 
-def _simulated(tile: Tile, a: Layout, b: Layout, kind: str) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
+def _simulated(tile: Tile, a: Layout, b: Layout, kind: str) -> dict[str, Callable[..., Any]]:
     seen_as = {"tf32x3": np.float32, "bfloat16": ml_dtypes.bfloat16, "float16": np.float16}[kind]
 
     def value(array: Any, at: Any, layout: Layout, row: int, k: int) -> float:
@@ -76,14 +79,17 @@ def _simulated(tile: Tile, a: Layout, b: Layout, kind: str) -> tuple[Callable[..
     def zeros() -> tuple[np.float32, ...]:
         return (np.float32(0),) * tile.sums
 
-    def multiply(sums: tuple[Any, ...], a_array: Any, a_at: Any, b_array: Any, b_at: Any, warp_row: Any, warp_column: Any,
-                 lane: Any) -> tuple[Any, ...]:
+    def multiply(sums: tuple[Any, ...], shared: Any, a_at: Any, b_at: Any, warp_row: Any, warp_column: Any, lane: Any,
+                 safe: Any) -> tuple[Any, ...]:
         g, q = int(lane) // 4, int(lane) % 4
-        rows = {(i, h): np.array([value(a_array, a_at, a, int(warp_row) + 16 * i + 8 * h + g, k) for k in range(a.depth)])
+        rows = {(i, h): np.array([value(shared, a_at, a, int(warp_row) + 16 * i + 8 * h + g, k) for k in range(a.depth)])
                 for i in range(tile.tall) for h in range(2)}
-        columns = {(j, e): np.array([value(b_array, b_at, b, int(warp_column) + 8 * j + 2 * q + e, k) for k in range(b.depth)])
+        columns = {(j, e): np.array([value(shared, b_at, b, int(warp_column) + 8 * j + 2 * q + e, k) for k in range(b.depth)])
                    for j in range(tile.broad) for e in range(2)}
         with np.errstate(all="ignore"):
+            if not safe and kind == "tf32x3":
+                rows = {key: np.where(np.isinf(v), np.nan, v) for key, v in rows.items()}
+                columns = {key: np.where(np.isinf(v), np.nan, v) for key, v in columns.items()}
             return tuple(np.float32(sums[4 * (i * tile.broad + j) + 2 * h + e] + np.float32(rows[i, h] @ columns[j, e]))
                          for i in range(tile.tall) for j in range(tile.broad) for h in range(2) for e in range(2))
 
@@ -95,10 +101,13 @@ def _simulated(tile: Tile, a: Layout, b: Layout, kind: str) -> tuple[Callable[..
                 for e in range(2):
                     place = (int(row) + g + 8 * h) * tile.columns + int(column) + 8 * j + 2 * q + e
                     target[place] = sums[4 * (int(i) * tile.broad + j) + 2 * h + e]
-    return zeros, multiply, put
+
+    def lost(sums: tuple[Any, ...]) -> int:
+        return int(any(s != s for s in sums))
+    return {"zeros": zeros, "multiply": multiply, "put": put, "lost": lost}
 
 
-def _generated(tile: Tile, a: Layout, b: Layout, kind: str) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
+def _generated(tile: Tile, a: Layout, b: Layout, kind: str) -> dict[str, Callable[..., Any]]:
     from llvmlite import ir
 
     from scriptc_runtime.cuda.intrinsics import F32, I32, intrinsic, narrow, shared_base, types
@@ -112,22 +121,50 @@ def _generated(tile: Tile, a: Layout, b: Layout, kind: str) -> tuple[Callable[..
         return sums_type(), generate
 
     @intrinsic
-    def multiply(typing: Any, sums: Any, a_array: Any, a_at: Any, b_array: Any, b_at: Any, warp_row: Any, warp_column: Any, lane: Any) -> Any:
-        signature = sums_type(sums_type, a_array, types.int64, b_array, types.int64, types.int64, types.int64, types.int64)
+    def multiply(typing: Any, sums: Any, shared: Any, a_at: Any, b_at: Any, warp_row: Any, warp_column: Any, lane: Any, safe: Any) -> Any:
+        signature = sums_type(sums_type, shared, *[types.int64] * 6)
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            packed, _, a_at, _, b_at, warp_row, warp_column, lane = arguments
-            sums = [builder.extract_value(packed, k) for k in range(tile.sums)]
-            lane = narrow(builder, lane)
-            bases = [shared_base(context, builder, signature.args[i], arguments[i]) for i in (1, 3)]
-            first = Operand(builder, a, bases[0], narrow(builder, a_at), narrow(builder, warp_row), lane)
-            second = Operand(builder, b, bases[1], narrow(builder, b_at), narrow(builder, warp_column), lane)
-            if kind == "tf32x3":
-                _multiply_split(builder, tile, first, second, sums)
-            else:
-                _multiply_halves(builder, tile, first, second, sums, {"bfloat16": "bf16", "float16": "f16"}[kind])
-            return context.make_tuple(builder, sums_type, sums)
+            packed, shared, a_at, b_at, warp_row, warp_column, lane, safe = arguments
+            given = [builder.extract_value(packed, k) for k in range(tile.sums)]
+            base, lane = shared_base(context, builder, signature.args[1], shared), narrow(builder, lane)
+
+            def made(careful: bool) -> list[Any]:
+                sums = list(given)
+                first = Operand(builder, a, base, narrow(builder, a_at), narrow(builder, warp_row), lane)
+                second = Operand(builder, b, base, narrow(builder, b_at), narrow(builder, warp_column), lane)
+                if kind == "tf32x3":
+                    _multiply_split(builder, tile, first, second, sums, careful)
+                else:
+                    _multiply_halves(builder, tile, first, second, sums, {"bfloat16": "bf16", "float16": "f16"}[kind])
+                return sums
+
+            if kind != "tf32x3":
+                return context.make_tuple(builder, sums_type, made(False))
+            found = []
+            with builder.if_else(builder.icmp_signed("!=", safe, ir.Constant(safe.type, 0))) as branches:
+                for branch, careful in zip(branches, (True, False), strict=True):
+                    with branch:
+                        sums = made(careful)
+                        found.append((sums, builder.block))
+            merged = []
+            for k in range(tile.sums):
+                phi = builder.phi(F32)
+                for sums, block in found:
+                    phi.add_incoming(sums[k], block)
+                merged.append(phi)
+            return context.make_tuple(builder, sums_type, merged)
         return signature, generate
+
+    @intrinsic
+    def lost(typing: Any, sums: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            found = ir.Constant(ir.IntType(1), 0)
+            for k in range(tile.sums):
+                value = builder.extract_value(arguments[0], k)
+                found = builder.or_(found, builder.fcmp_unordered("uno", value, value))
+            return builder.zext(found, I32)
+        return types.int32(sums_type), generate
 
     @intrinsic
     def put(typing: Any, sums: Any, i: Any, target: Any, row: Any, column: Any, lane: Any) -> Any:
@@ -154,7 +191,7 @@ def _generated(tile: Tile, a: Layout, b: Layout, kind: str) -> tuple[Callable[..
             return context.get_dummy_value()
         return signature, generate
 
-    return zeros, multiply, put
+    return {"zeros": zeros, "multiply": multiply, "put": put, "lost": lost}
 
 
 class Operand:
@@ -178,7 +215,7 @@ class Operand:
         b, layout, n = self._b, self._layout, self._number
         bits = n(layout.piece.bit_length() - 1)
         if layout.deep:
-            piece = b.xor(b.lshr(k, bits), b.and_(b.lshr(row, n(1)), n(3)))
+            piece = b.xor(b.lshr(k, bits), b.and_(row, n(7)) if layout.pieces == 8 else b.and_(b.lshr(row, n(1)), n(3)))
             return b.add(b.mul(row, n(layout.depth)), b.add(b.shl(piece, bits), b.and_(k, n(layout.piece - 1))))
         if layout.itemsize == 4:
             return b.add(b.mul(k, n(layout.rows)), b.xor(row, b.shl(b.and_(k, n(3)), n(3))))
@@ -204,9 +241,9 @@ class Operand:
             address = b.add(self._known[key], n(4 * k * self._layout.rows))
         return b.load(b.inttoptr(address, self._f32.as_pointer(3)), align=4)
 
-    def split(self, row: int, k: int) -> tuple[Any, Any, Any]:
+    def split(self, row: int, k: int, careful: bool) -> tuple[Any, Any, Any]:
         """`split_words` of a number."""
-        return split_words(self._b, self.number(row, k))
+        return split_words(self._b, self.number(row, k), careful)
 
     def matrices(self, row: Any, k: Any, *, transposed: bool) -> list[Any]:
         """ldmatrix of the four matrices whose rows the lanes' (row, k) begin."""
@@ -239,14 +276,19 @@ class Operand:
                              b.add(n(k), b.add(b.and_(self._lane, n(7)), b.shl(eighth, n(3)))), transposed=True)
 
 
-def split_words(builder: Any, x: Any) -> tuple[Any, Any, Any]:
-    """(high, low, high for products with a low part) of a float32, as words: where it is infinite the two latter are zero."""
+def split_words(builder: Any, x: Any, careful: bool = True) -> tuple[Any, Any, Any]:
+    """(high, low, high for products with a low part) of a float32, as words.
+
+    `careful`: where it is infinite the two latter are zero; else its low part is nan.
+    """
     from llvmlite import ir
 
     from scriptc_runtime.cuda.intrinsics import F32, I32
 
     word = builder.and_(builder.bitcast(x, I32), ir.Constant(I32, 0xFFFFE000))
     low = builder.bitcast(builder.fsub(x, builder.bitcast(word, F32)), I32)
+    if not careful:
+        return word, low, word
     fits = builder.icmp_unsigned("<", builder.and_(word, ir.Constant(I32, 0x7FFFFFFF)), ir.Constant(I32, 0x7F800000))
     zero = ir.Constant(I32, 0)
     return word, builder.select(fits, low, zero), builder.select(fits, word, zero)
@@ -266,22 +308,25 @@ def mma(builder: Any, shape: str, kind: str, a: list[Any], b: list[Any], c: list
     return [builder.extract_value(made, k) for k in range(4)]
 
 
-def _multiply_split(builder: Any, tile: Tile, first: Operand, second: Operand, sums: list[Any]) -> None:
+def _multiply_split(builder: Any, tile: Tile, first: Operand, second: Operand, sums: list[Any], careful: bool) -> None:
     from llvmlite import ir
 
     from scriptc_runtime.cuda.intrinsics import F32
 
-    steps = range(0, DEPTH["tf32x3"], 8)
-    right = {(j, k): [second.split(8 * j, k + 4 * part) for part in range(2)] for j in range(tile.broad) for k in steps}
-    for i in range(tile.tall):
-        left = {k: [first.split(16 * i + 8 * (part & 1), k + 4 * (part >> 1)) for part in range(4)] for k in steps}
-        for j in range(tile.broad):
-            made = [ir.Constant(F32, 0.0)] * 4
+    depth, once = DEPTH["tf32x3"], CAREFULLY if careful else AT_ONCE
+    for start in range(0, depth, once):
+        steps = range(start, start + once, 8)
+        right = {(j, k): [second.split(8 * j, k + 4 * part, careful) for part in range(2)] for j in range(tile.broad) for k in steps}
+        for i in range(tile.tall):
+            made = [[ir.Constant(F32, 0.0)] * 4 for _ in range(tile.broad)]
             for k in steps:
+                left = [first.split(16 * i + 8 * (part & 1), k + 4 * (part >> 1), careful) for part in range(4)]
                 for x, y in ((1, 2), (2, 1), (0, 0)):
-                    made = mma(builder, "m16n8k8", "tf32", [v[x] for v in left[k]], [v[y] for v in right[j, k]], made)
-            at = 4 * (i * tile.broad + j)
-            sums[at:at + 4] = [builder.fadd(s, m) for s, m in zip(sums[at:at + 4], made, strict=True)]
+                    for j in range(tile.broad):
+                        made[j] = mma(builder, "m16n8k8", "tf32", [v[x] for v in left], [v[y] for v in right[j, k]], made[j])
+            for j in range(tile.broad):
+                at = 4 * (i * tile.broad + j)
+                sums[at:at + 4] = [builder.fadd(s, m) for s, m in zip(sums[at:at + 4], made[j], strict=True)]
 
 
 def _multiply_halves(builder: Any, tile: Tile, first: Operand, second: Operand, sums: list[Any], kind: str) -> None:

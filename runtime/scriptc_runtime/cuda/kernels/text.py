@@ -1,53 +1,58 @@
-"""Printed kernels: numba's Python as text with its loops unrolled, because only named scalars are sure to stay in registers."""
+"""Hand-written kernels as text: numba's Python with its loops unrolled where names must stay in registers.
+
+The text is ours alone: numbers and names of this package, nothing that a file said.
+"""
 from __future__ import annotations
 
-import linecache
+import functools
 import math
-import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from scriptc_runtime.cuda import intrinsics
+from scriptc_runtime.cuda.compilation import Text
 from scriptc_runtime.cuda.numba_cuda import cuda
-from scriptc_runtime.plan.plan import debugging
 
-REGISTERS = 255     # of a thread at most
-
-FLOAT, HALF, INDEX, BYTES = "float32[::1]", "uint16[::1]", "int32[::1]", "uint8[::1]"
+FLOAT, HALF, INDEX, BYTES = "float32[]", "uint16[]", "int32[]", "uint8[]"
 
 
-class Text:
+class Lines:
     """Lines under growth, each block four spaces further in."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
+        self._lines: list[str] = []
 
     def add(self, lines: str | Iterable[str], level: int = 1) -> None:
         """Lines at a level of indentation."""
         for line in [lines] if isinstance(lines, str) else lines:
-            self.lines.append("    " * level + line)
+            self._lines.append("    " * level + line)
 
     def __str__(self) -> str:
-        return "\n".join(self.lines) + "\n"
+        return "\n".join(self._lines) + "\n"
 
 
-def namespace() -> dict[str, Any]:
-    """The names that printed kernels may use."""
-    return {"cuda": cuda, "math": math, "np": np, "float32": np.float32, "uint32": np.uint32, "int32": np.int32, "int64": np.int64,
-            **{name: getattr(intrinsics, name) for name in intrinsics.__all__}}
+def word_type(itemsize: int) -> Any:
+    """numba's type of the elements of a shared array: float32, or the bits of a half type."""
+    import numba
+
+    return numba.float32 if itemsize == 4 else numba.uint16
 
 
-def compiled(name: str, arguments: Mapping[str, str], body: Text, extra: Mapping[str, Any] | None = None, *,
-             about: str = "", max_registers: int | None = None) -> Any:
-    """The kernel `name` with typed arguments (name -> numba type) and this body. `about` tells what the text alone does not: its functions."""
-    source = f"# {about}\ndef {name}({', '.join(arguments)}):\n{body}"
-    if debugging("kernels"):
-        print(source, file=sys.stderr)
-    names = {**namespace(), **(extra or {})}
-    file = f"<scriptc {name} {len(linecache.cache)}>"
-    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    exec(compile(source, file, "exec"), names)   # the text is ours alone: sizes and names of this package, nothing that a file said
-    signature = f"void({', '.join(arguments.values())})"
-    return cuda.jit(signature, fastmath=False, **({"max_registers": max_registers} if max_registers else {}))(names[name])
+def _names(extra: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+    """The names that the texts may use."""
+    return {"cuda": cuda, "math": math, "np": np, "float32": np.float32, "uint16": np.uint16, "int64": np.int64,
+            **{name: getattr(intrinsics, name) for name in intrinsics.__all__}, **dict(extra)}
+
+
+def compiled(arguments: Mapping[str, str], body: Lines, extra: Mapping[str, Any] | None = None, *, about: str, threads: int = 0,
+             blocks: int = 1) -> Text:
+    """The kernel with these arguments (name -> type) and this body, over the names of `extra` besides ours.
+
+    `about` tells what the text alone does not: which functions `extra` holds. A block has at most `threads` threads, and registers are dealt
+    out so that `blocks` of them fit on a multiprocessor.
+    """
+    source = f"# {about}\ndef kernel({', '.join(arguments)}):\n{body}"
+    names = functools.partial(_names, tuple((extra or {}).items()))
+    return Text(source, names, audited=False, launch_bounds=(threads, blocks) if threads else None)
