@@ -8,7 +8,14 @@ import numpy as np
 
 from scriptc.ir.expressions import Expr
 from scriptc_runtime.optim.base import Optimizer
-from scriptc_runtime.optim.rules import Arrays, Form, Numbers, maximum, sqrt
+from scriptc_runtime.optim.rules import Arrays, Form, Numbers, maximum, sqrt, zeros
+
+
+def check_betas(optimizer: Optimizer, group: Mapping[str, Any]) -> None:
+    """CallError R0130 unless the running means forget at a rate that makes sense."""
+    betas = group["betas"]
+    if len(betas) != 2 or not all(0 <= b < 1 for b in betas):
+        raise optimizer.refused("betas", "two numbers in [0, 1)", betas)
 
 
 class Adam(Optimizer):
@@ -27,13 +34,10 @@ class Adam(Optimizer):
 
     def check(self, group: Mapping[str, Any]) -> None:
         super().check(group)
-        betas = group["betas"]
-        if len(betas) != 2 or not all(0 <= b < 1 for b in betas):
-            raise self.refused("betas", "two numbers in [0, 1)", betas)
+        check_betas(self, group)
 
     def initial(self, parameter: np.ndarray, group: Mapping[str, Any]) -> dict[str, Any]:
-        names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")[:3 if group["amsgrad"] else 2]
-        return {"step": 0.0, **{name: np.zeros_like(parameter) for name in names}}
+        return {"step": 0.0, **zeros(parameter, *("exp_avg", "exp_avg_sq", "max_exp_avg_sq")[:3 if group["amsgrad"] else 2])}
 
     def numbers(self, entries: dict[str, Any], group: Mapping[str, Any], first: bool) -> dict[str, float]:
         entries["step"] += 1

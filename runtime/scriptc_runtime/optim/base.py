@@ -10,8 +10,9 @@ import numpy as np
 from scriptc.errors import CallError, diagnostic
 from scriptc.ir.expressions import Expr
 from scriptc_runtime.device import beside, host
-from scriptc_runtime.optim.rules import Arrays, Form, Numbers
+from scriptc_runtime.optim.rules import Arrays, Form, Numbers, computed
 from scriptc_runtime.optim.stepping import Begun, NumberSet, Stepper
+from scriptc_runtime.plan.policy import waiting
 from scriptc_runtime.tensor import Tensor
 
 
@@ -26,6 +27,7 @@ class Optimizer:
     """
 
     scalars: ClassVar[tuple[str, ...]] = ()
+    sums: ClassVar[bool] = False    # the rule adds elements up, in another order than numpy does: steps wait for compiled loops
 
     def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
         self.defaults = dict(defaults)
@@ -42,6 +44,9 @@ class Optimizer:
         """One more group: `params` and the settings that differ from the defaults."""
         given = group["params"]
         listed = [given] if isinstance(given, Tensor) else list(given)
+        names = [p[0] for p in listed if isinstance(p, tuple)]
+        if len(names) not in (0, len(listed)):
+            raise self.refused("params", "all named or none", f"{len(names)} of {len(listed)} named")
         tensors = [p[1] if isinstance(p, tuple) else p for p in listed]
         known = {id(p) for g in self.param_groups for p in g["params"]}
         for parameter in tensors:
@@ -51,6 +56,8 @@ class Optimizer:
                 raise self.refused("params", "each in one group", f"{parameter.name or 'a parameter'} in two")
             known.add(id(parameter))
         settings = {**self.defaults, **{k: v for k, v in group.items() if k != "params"}, "params": tensors}
+        if names:
+            settings["param_names"] = names
         self.check(settings)
         self.param_groups.append(settings)
 
@@ -79,7 +86,8 @@ class Optimizer:
         loss = closure() if closure is not None else None
         given = [(p, p._grad._array, group) for group in self.param_groups for p in group["params"] if p._grad is not None]
         if given:
-            self._stepper.run(self.begin([p for p, _, _ in given], [group for _, _, group in given]), [g for _, g, _ in given])
+            with waiting(self.sums):
+                self._stepper.run(self.begin([p for p, _, _ in given], [group for _, _, group in given]), [g for _, g, _ in given])
         return loss
 
     def begin(self, parameters: Sequence[Tensor], groups: Sequence[Mapping[str, Any]]) -> Begun:
@@ -98,7 +106,7 @@ class Optimizer:
             if leader is None:
                 found[key] = len(sets), entries
                 indices.append(len(sets))
-                sets.append(NumberSet(dtype, self.numbers(entries, group, first), self.form(group)))
+                sets.append(NumberSet(computed(dtype), self.numbers(entries, group, first), self.form(group)))
                 continue
             indices.append(leader[0])
             for name in self.scalars:
@@ -137,25 +145,32 @@ class Optimizer:
         if [len(g["params"]) for g in groups] != [len(g["params"]) for g in self.param_groups]:
             raise CallError(diagnostic("R0132", problem=f"groups of {[len(g['params']) for g in groups]} parameters, expected "
                                                         f"{[len(g['params']) for g in self.param_groups]}"))
-        parameters: dict[Any, Tensor] = {}
-        for own, other in zip(self.param_groups, groups, strict=True):
-            parameters.update(zip(other["params"], own["params"], strict=True))
+        settings = [{**own, **{k: v for k, v in other.items() if k != "params"}} for own, other in zip(self.param_groups, groups, strict=True)]
+        for group in settings:
+            self.check(group)
+        parameters: dict[Any, tuple[Tensor, dict[str, Any]]] = {}
+        for group, other in zip(settings, groups, strict=True):
+            parameters.update((number, (p, group)) for number, p in zip(other["params"], group["params"], strict=True))
         state: dict[Tensor, dict[str, Any]] = {}
         for number, entries in state_dict["state"].items():
-            parameter = parameters.get(number)
-            if parameter is None:
+            if number not in parameters:
                 raise CallError(diagnostic("R0132", problem=f"state of parameter {number}, which no group has"))
-            state[parameter] = {name: self._restored(parameter, name, value) for name, value in entries.items() if value is not None}
-        for own, other in zip(self.param_groups, groups, strict=True):
-            own.update({k: v for k, v in other.items() if k != "params"})
+            parameter, group = parameters[number]
+            given = {name: value for name, value in entries.items() if value is not None}
+            expected = self.initial(parameter._array, group) if given else {}
+            state[parameter] = {**expected, **{n: self._restored(parameter, n, v, expected) for n, v in given.items()}}
+        for own, group in zip(self.param_groups, settings, strict=True):
+            own.update(group)
         self.state = state
 
-    def _restored(self, parameter: Tensor, name: str, value: Any) -> Any:
+    def _restored(self, parameter: Tensor, name: str, value: Any, expected: Mapping[str, Any]) -> Any:
+        """A saved entry as this optimizer keeps it. CallError R0132 for an array of another shape than `expected`."""
         if name in self.scalars or isinstance(value, int | float):
             return float(np.asarray(value))
         array = np.array(host(value), dtype=parameter._array.dtype, order="C")
-        if array.shape != parameter.shape:
-            raise CallError(diagnostic("R0132", problem=f"{name} is {list(array.shape)}, the parameter {list(parameter.shape)}"))
+        shape = expected[name].shape if name in expected else parameter.shape
+        if array.shape != shape:
+            raise CallError(diagnostic("R0132", problem=f"{name} is {list(array.shape)}, expected {list(shape)}"))
         return beside(array, parameter._array)
 
     def _numbers(self) -> dict[int, int]:

@@ -33,7 +33,7 @@ from scriptc.ir.graph import Function, Group, Value
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import TensorType, dtype_of
 
-Numbers: TypeAlias = Mapping[str, Expr]     # 0-d tensors of the parameter's dtype
+Numbers: TypeAlias = Mapping[str, Expr]     # 0-d tensors of the dtype that the rule computes in
 Arrays: TypeAlias = Mapping[str, Expr]
 Form: TypeAlias = Mapping[str, Hashable]
 Rule: TypeAlias = Callable[[Expr, Expr, Arrays, Numbers, Form], "tuple[Expr, Arrays]"]
@@ -51,6 +51,29 @@ def _op(name: str) -> Callable[..., Expr]:
 sqrt, maximum, minimum, where, sign, absolute = map(_op, ("sqrt", "maximum", "minimum", "where", "sign", "abs"))
 
 
+def zeros(parameter: Any, *names: str) -> dict[str, np.ndarray]:
+    """Arrays of zeros like a parameter: the state of most rules before the first step."""
+    return {name: np.zeros(parameter.shape, parameter.dtype) for name in names}
+
+
+def decayed(p: Expr, g: Expr, numbers: Numbers, form: Form) -> Expr:
+    """The gradient to follow: turned round with `maximize`, and with weight decay as the gradient of its penalty."""
+    g = -g if form["maximize"] else g
+    return g + numbers["decay"] * p if form["decay"] else g
+
+
+def computed(dtype: np.dtype) -> np.dtype:
+    """The dtype in which a rule computes: float32 for halves, whose numbers and sums would lose too much."""
+    return np.dtype(np.float32) if dtype.itemsize < 4 else dtype
+
+
+def applied(rule: Rule, p: Expr, g: Expr, state: Arrays, numbers: Numbers, form: Form) -> tuple[Expr, Arrays]:
+    """What `rule` gives, computed in float32 where the parameter is kept in half precision, and rounded once."""
+    wide = dtype_of(computed(p.dtype.numpy))
+    after, changed = rule(p.cast(wide), g.cast(wide), {n: s.cast(wide) for n, s in state.items()}, numbers, form)
+    return after.cast(p.dtype), {n: e.cast(state[n].dtype) for n, e in changed.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """One parameter in an update: its arrays' dtype and shapes, and whose numbers apply to it."""
@@ -59,6 +82,7 @@ class Member:
     shape: tuple[int, ...]
     state: tuple[tuple[str, np.dtype, tuple[int, ...]], ...]    # name, dtype and shape of each array
     numbers: int                                                # which set of numbers
+    gradient: np.dtype | None = None                            # None: the parameter's
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +110,9 @@ def update_of(rule: Rule, members: Sequence[Member], sets: Sequence[tuple[np.dty
     writes: list[int] = []
     for member in members:
         first = len(inputs)
-        p, g = new(member.dtype, member.shape, "p"), new(member.dtype, member.shape, "g")
+        p, g = new(member.dtype, member.shape, "p"), new(member.gradient or member.dtype, member.shape, "g")
         state = {name: new(dtype, shape, name) for name, dtype, shape in member.state}
-        after, changed = rule(p, g, state, numbers[member.numbers], sets[member.numbers][2])
+        after, changed = applied(rule, p, g, state, numbers[member.numbers], sets[member.numbers][2])
         results.append(after.value)
         writes.append(first)
         for place, name in enumerate(state, first + 2):

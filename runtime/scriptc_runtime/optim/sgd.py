@@ -8,7 +8,7 @@ import numpy as np
 
 from scriptc.ir.expressions import Expr
 from scriptc_runtime.optim.base import Optimizer
-from scriptc_runtime.optim.rules import Arrays, Form, Numbers
+from scriptc_runtime.optim.rules import Arrays, Form, Numbers, decayed, zeros
 
 
 class SGD(Optimizer):
@@ -31,7 +31,7 @@ class SGD(Optimizer):
                                f"momentum {group['momentum']}, dampening {group['dampening']}")
 
     def initial(self, parameter: np.ndarray, group: Mapping[str, Any]) -> dict[str, Any]:
-        return {"momentum_buffer": np.zeros_like(parameter)} if group["momentum"] else {}
+        return zeros(parameter, "momentum_buffer") if group["momentum"] else {}
 
     def numbers(self, entries: dict[str, Any], group: Mapping[str, Any], first: bool) -> dict[str, float]:
         # The buffer is zero before the first step, in which it becomes the gradient as it is.
@@ -44,8 +44,7 @@ class SGD(Optimizer):
 
     @staticmethod
     def rule(p: Expr, g: Expr, state: Arrays, numbers: Numbers, form: Form) -> tuple[Expr, Arrays]:
-        g = -g if form["maximize"] else g
-        g = g + numbers["decay"] * p if form["decay"] else g
+        g = decayed(p, g, numbers, form)
         if not form["momentum"]:
             return p - numbers["lr"] * g, {}
         b = state["momentum_buffer"] * numbers["momentum"] + (g * numbers["share"] if form["dampening"] else g)

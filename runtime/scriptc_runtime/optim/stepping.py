@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from scriptc_runtime.tensor import Tensor
 
 @dataclass(frozen=True, slots=True)
 class NumberSet:
-    """The numbers of one step for parameters of one dtype, and the form of the rule that takes them."""
+    """The numbers of one step for parameters of one dtype, in the dtype the rule computes in, and the form of the rule that takes them."""
 
     dtype: np.dtype
     values: dict[str, float]
@@ -85,29 +85,31 @@ class Stepper:
         arrays = [p._writable() for p in begun.parameters]
         contiguous = all(array.flags.c_contiguous for array in arrays)
         target = target_of(arrays[0])
-        prepared = self._prepared.get((begun.layout(), contiguous, target), lambda: _Prepared(self._rule, begun, contiguous, device_of(arrays[0])))
+        dtypes = tuple(g.dtype for g in gradients)
+        prepared = self._prepared.get((begun.layout(), contiguous, target, dtypes),
+                                      lambda: _Prepared(self._rule, begun, contiguous, device_of(arrays[0]), dtypes))
         prepared.run(begun, arrays, gradients)
 
 
 class _Prepared:
     """The plan of steps of one layout."""
 
-    def __init__(self, rule: Rule, begun: Begun, contiguous: bool, device: Device | None) -> None:
+    def __init__(self, rule: Rule, begun: Begun, contiguous: bool, device: Device | None, gradients: Sequence[np.dtype]) -> None:
         for parameter, entries in zip(begun.parameters, begun.states, strict=True):     # a model may have moved since they were made
             entries.update({n: beside(host(a), parameter._array, a.dtype) for n, a in entries.items()
                             if isinstance(a, ARRAYS) and device_of(a) is not device})
-        self._members = begun.members()
+        self._members = [replace(m, gradient=dtype) for m, dtype in zip(begun.members(), gradients, strict=True)]
         self._update = update_of(rule, self._members, [(s.dtype, tuple(s.values), s.form) for s in begun.sets])
         self._numbers = Numbers(begun.sets, device)
         self._names = [tuple(name for name, _, _ in m.state) for m in self._members]
         first = len(self._numbers.arrays)
-        place, gradients = first, set()
+        place, incoming = first, set()
         for names in self._names:
-            gradients.add(place + 1)
+            incoming.add(place + 1)
             place += 2 + len(names)
         over = dict(enumerate(self._update.writes)) if contiguous else {}
         target = "cpu" if device is None else device.target
-        self._plan = Runner(self._update.function, target).plan_of_types(over=over, held=[i for i in range(place) if i not in gradients])
+        self._plan = Runner(self._update.function, target).plan_of_types(over=over, held=[i for i in range(place) if i not in incoming])
 
     def run(self, begun: Begun, arrays: Sequence[np.ndarray], gradients: Sequence[np.ndarray]) -> None:
         self._numbers.fill(begun.sets)

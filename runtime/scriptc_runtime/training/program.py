@@ -12,7 +12,7 @@ from scriptc.ir.graph import Function, Group, Op, Value
 from scriptc.ir.passes.pipeline import optimize
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import TensorType, dtype_of
-from scriptc_runtime.optim.rules import Member, Rule, minimum, sqrt
+from scriptc_runtime.optim.rules import Member, Rule, applied, minimum, sqrt
 from scriptc_runtime.optim.stepping import NumberSet
 from scriptc_runtime.training.joint import Joint
 
@@ -89,7 +89,7 @@ def step_program(source: Differentiated, members: Sequence[Member], sets: Sequen
         gradients = clipped(gradients, options)
         for index, gradient, member in zip(source.wrt, gradients, members, strict=True):
             state = {n: new(TensorType(dtype_of(dtype), shape), n) for n, dtype, shape in member.state}
-            after, states = rule(Expr(own[index], builder), gradient, {n: Expr(v, builder) for n, v in state.items()},
+            after, states = applied(rule, Expr(own[index], builder), gradient, {n: Expr(v, builder) for n, v in state.items()},
                                  numbers[member.numbers], sets[member.numbers].form)
             changed += [(own[index], after.value), *((state[n], s.value) for n, s in states.items())]
     changed += [(own[int(place)], value) for place, value in source.joint.function.updates.items()]
