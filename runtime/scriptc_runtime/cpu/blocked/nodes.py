@@ -1,13 +1,15 @@
 """A cluster in the kernels' terms: what follows a convolution is folded into it."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from scriptc.ir.graph import Value
-from scriptc_runtime.cpu.tiles.commands import NO_LIMITS, Limits
+from scriptc_runtime.cpu.blocked.support import PLAIN_RESULTS, plane_shape
+from scriptc_runtime.cpu.tiles.commands import NO_LIMITS, Limits, Window
 from scriptc_runtime.cpu.tiles.geometry import COMBINATIONS, FUNCTIONS
+from scriptc_runtime.cpu.tiles.gradient_commands import has_gaps
 from scriptc_runtime.plan.bind import BoundOp
 from scriptc_runtime.plan.clusters import Cluster
 
@@ -16,17 +18,23 @@ FUNCTION_PLACES = {name: place for place, name in enumerate(FUNCTIONS)}
 COMBINATION_PLACES = {name: place for place, name in enumerate(COMBINATIONS)}
 
 
+# Ops whose commands can add a residual and limit what they write.
+ENDED = frozenset(("convolution", "batch_norm", "batch_norm_train", "convolution_input_gradient"))
+TWO_ACTIVATIONS = frozenset(("convolution_weight_gradient", "batch_norm_gradient", "max_pool_gradient"))
+
+
 @dataclass
 class Node:
     """One kernel call: an op, the values it reads from activations, what is folded into it, and the value it makes."""
 
     op: BoundOp
     inputs: list[Value]
-    result: Value
+    result: Value | None
     norms: list[BoundOp] = field(default_factory=list)
     residual: Value | None = None
     limits: Limits = NO_LIMITS
     function: Function | None = None
+    mask: tuple[Value, Limits] | None = None      # an activation and the limits within which the gradient passes
 
     @property
     def kind(self) -> str:
@@ -39,17 +47,23 @@ class Node:
 
     @property
     def reads(self) -> list[Value]:
-        return [*self.inputs, *([self.residual] if self.residual is not None else [])]
+        return [*self.inputs, *([self.residual] if self.residual is not None else []), *([self.mask[0]] if self.mask is not None else [])]
 
 
 def limits_of(bound: BoundOp) -> Limits | None:
     """The interval an activation limits its input to, if that is all it does."""
     if bound.name == "relu":
         return 0.0, float("inf")
+    attributes: Mapping[str, Any] = bound.op.attributes
     if bound.name == "hardtanh":
-        attributes: Mapping[str, Any] = bound.op.attributes
         return float(attributes["min_value"]), float(attributes["max_value"])
     return None
+
+
+def passing_limits(bound: BoundOp) -> Limits:
+    """The interval within which a `clamp_gradient` lets the gradient pass."""
+    attributes: Mapping[str, Any] = bound.op.attributes
+    return float(attributes["low"]), float("inf") if attributes["high"] is None else float(attributes["high"])
 
 
 def function_of(bound: BoundOp) -> Function:
@@ -88,15 +102,23 @@ def nodes_of(cluster: Cluster) -> list[Node]:
         elif bound.name == "add" and (folded := _folded_sum(bound, foldable, nodes)) is not None:
             node = folded
         elif limits_of(bound) is not None and node is not None and node.limits == NO_LIMITS and node.function is None \
-                and (convolves or node.kind in COMBINATION_PLACES):
+                and (node.kind in ENDED or node.kind in COMBINATION_PLACES):
             node.limits = limits_of(bound) or NO_LIMITS
         else:
-            node = Node(bound, _data(bound), result)
+            masking = node if node is not None and node.kind == "clamp_gradient" and bound.name == "batch_norm_gradient" else None
+            unread = bound.name == "batch_norm_gradient" and result not in uses
+            node = Node(bound, _data(bound), None if bound.name in PLAIN_RESULTS or unread else result)
             if bound.name == "batch_norm":
                 node.norms.append(bound)
+            elif bound.name == "clamp_gradient":
+                node.limits = passing_limits(bound)
+            if masking is not None:
+                nodes.remove(masking)
+                node.inputs[0], node.mask = masking.inputs[0], (masking.inputs[1], masking.limits)
             nodes.append(node)
-        node.result = result
-        makers[result] = node
+        if node.result is not None:
+            node.result = result
+            makers[result] = node
     return nodes
 
 
@@ -104,7 +126,33 @@ def _data(bound: BoundOp) -> list[Value]:
     """The operands that are activations."""
     if bound.name in COMBINATION_PLACES or bound.name == "cat":
         return list(bound.operands)
-    return [bound.operands[0]]
+    return list(bound.operands[:2 if bound.name in TWO_ACTIVATIONS else 1])
+
+
+def _has_gaps(node: Node) -> bool:
+    """True for an input gradient that no product makes at some places."""
+    return node.kind == "convolution_input_gradient" and has_gaps(convolution_window(node.op))
+
+
+def convolution_window(bound: BoundOp) -> Window:
+    """The window of a convolution, or of the convolution that this is a gradient of."""
+    attributes: Any = bound.op.attributes
+    weight = plane_shape(bound.operand_types[2 if bound.name == "convolution_weight_gradient" else 1])
+    assert weight is not None
+    return Window((weight[2], weight[3]), *(two(attributes[name], missing) for name, missing in
+                                            (("stride", 1), ("padding", 0), ("dilation", 1))))
+
+
+def pool_window(bound: BoundOp) -> Window:
+    """The window of a pool, or of the pool that this is the gradient of."""
+    attributes: Any = bound.op.attributes
+    return Window(two(attributes["kernel_size"], 1), two(attributes["stride"], 1), two(attributes["padding"], 0),
+                  two(attributes.get("dilation", (1,)), 1))
+
+
+def two(sizes: Sequence[int], missing: int) -> tuple[int, int]:
+    """Sizes for lines and columns; a sequence has one line."""
+    return (missing, sizes[0]) if len(sizes) == 1 else (sizes[0], sizes[1])
 
 
 def _folded_sum(bound: BoundOp, foldable: Any, nodes: list[Node]) -> Node | None:
@@ -114,7 +162,7 @@ def _folded_sum(bound: BoundOp, foldable: Any, nodes: list[Node]) -> Node | None
     found: Node | None = None
     for value, other in (bound.operands, bound.operands[::-1]):
         node = foldable(value)
-        if node is None or node.kind not in ("convolution", "batch_norm") or not node.is_open:
+        if node is None or node.kind not in ENDED or not node.is_open or _has_gaps(node):
             continue
         maker = next((index for index, n in enumerate(nodes) if n.result is other), -1)
         if maker < nodes.index(node) and (found is None or nodes.index(node) > nodes.index(found)):

@@ -1,6 +1,7 @@
 """A cluster as one kernel: layouts, memory, packed weights, and the list of commands that the tile library runs."""
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,20 +12,20 @@ from scriptc.ir.graph import Literal, Value
 from scriptc.ir.types import TensorType
 from scriptc_runtime import versions
 from scriptc_runtime.cpu import packs, team
-from scriptc_runtime.cpu.blocked.nodes import COMBINATION_PLACES, Node, function_of, nodes_of
+from scriptc_runtime.cpu.blocked import training
+from scriptc_runtime.cpu.blocked.algorithms import algorithm
+from scriptc_runtime.cpu.blocked.nodes import COMBINATION_PLACES, Node, convolution_window, function_of, nodes_of, pool_window
 from scriptc_runtime.cpu.blocked.support import Supported, is_worth, plane_shape, unit_of, work_of
 from scriptc_runtime.cpu.driver.native import In, Native, Out, Packed
 from scriptc_runtime.cpu.packs import Pack
 from scriptc_runtime.cpu.tiles import commands, layouts, library
-from scriptc_runtime.cpu.tiles.commands import Command, Operands, Part, Window, Word
+from scriptc_runtime.cpu.tiles.commands import At, Command, Operands, Part, Window, Word
 from scriptc_runtime.cpu.tiles.geometry import LANES
 from scriptc_runtime.cpu.tiles.layouts import Layout
 from scriptc_runtime.plan.clusters import Cluster
 from scriptc_runtime.plan.lowering import lowers_clusters
 from scriptc_runtime.plan.memory import Lifetime, plan_arena
 from scriptc_runtime.plan.plan import Kernel, aligned_bytes
-
-WINOGRAD_4, WINOGRAD_2 = 128, 512     # most channels for which F(4x4, 3x3), then F(2x2, 3x3), is faster than the direct product
 
 
 @dataclass(frozen=True)
@@ -54,43 +55,6 @@ class Instance:
     packed: tuple[np.ndarray, ...] = ()
 
 
-def convolution_window(node: Node) -> Window:
-    attributes: Any = node.op.op.attributes
-    weight = plane_shape(node.op.operand_types[1])
-    assert weight is not None
-    return Window((weight[2], weight[3]), *(_two(attributes[name], missing) for name, missing in
-                                            (("stride", 1), ("padding", 0), ("dilation", 1))))
-
-
-def pool_window(node: Node) -> Window:
-    attributes: Any = node.op.op.attributes
-    return Window(_two(attributes["kernel_size"], 1), _two(attributes["stride"], 1), _two(attributes["padding"], 0),
-                  _two(attributes.get("dilation", (1,)), 1))
-
-
-def _two(sizes: Sequence[int], missing: int) -> tuple[int, int]:
-    """Sizes for lines and columns; a sequence has one line."""
-    return (missing, sizes[0]) if len(sizes) == 1 else (sizes[0], sizes[1])
-
-
-def algorithm(node: Node) -> str:
-    """How a convolution is computed: `depthwise`, `grouped`, `winograd4`, `winograd2` or `direct`."""
-    if node.kind == "batch_norm":
-        return "depthwise"
-    attributes: Any = node.op.op.attributes
-    weight, out = plane_shape(node.op.operand_types[1]), plane_shape(node.op.result_types[0])
-    assert weight is not None
-    assert out is not None
-    if attributes["groups"] > 1:
-        return "depthwise" if weight[1] == 1 and attributes["groups"] == weight[0] else "grouped"
-    window = convolution_window(node)
-    regular = window.size == (3, 3) and window.stride == (1, 1) and window.dilation == (1, 1)
-    if not regular or min(weight[:2]) < 32 or out[2] * out[3] < 100:
-        return "direct"
-    channels = max(weight[:2])
-    return "winograd4" if channels <= WINOGRAD_4 else "winograd2" if channels <= WINOGRAD_2 else "direct"
-
-
 class Region:
     """Runs a cluster. `fallback` computes the same on plain arrays while the tile library is being compiled."""
 
@@ -100,6 +64,9 @@ class Region:
         self._fallback: Callable[..., list[Any]] | None = None
         self._places = {value: index for index, value in enumerate(cluster.inputs)}
         self.nodes = nodes_of(cluster)
+        # Where a cluster trains, weights change from call to call: they are packed by commands of the plan.
+        self.trains = any(node.kind in training.KINDS and node.kind != "sum" for node in self.nodes)
+        self.sizes: dict[object, Callable[[int], int]] = {}     # bytes of working memory for so many threads
         self.layouts: dict[Value, Layout] = {}
         self.weights: dict[int, Weights] = {}
         self.steps: list[Step] = []
@@ -107,6 +74,7 @@ class Region:
         self._packed: tuple[bool, tuple[np.ndarray, ...], tuple[np.ndarray, ...], tuple[int | None, ...]] | None = None
         self._plain_shapes = {value: kind.shape for bound in cluster.ops for value, kind in zip(bound.operands, bound.operand_types, strict=True)
                               if isinstance(kind, TensorType)}
+        self._read = {value for bound in cluster.ops for value in bound.operands} | set(cluster.outputs)
         self.work = work_of(cluster)
         self.threads = team.get_num_threads() if self.work >= team.ENOUGH else 1
         self._choose_layouts()
@@ -123,33 +91,60 @@ class Region:
                         return shape
         raise AssertionError
 
+    def plain(self, value: Value) -> At | None:
+        """Where a parameter, or a result that is no activation, lies; None if nobody reads it."""
+        if value not in self._read:
+            return None
+        name = ("plain", value)
+        if value not in self._places and value not in self.cluster.outputs:
+            size = 4 * math.prod(self._plain_shapes[value])    # type: ignore[arg-type]
+            self.sizes[name] = lambda threads: size
+        return At(name)
+
+    def _how(self, node: Node) -> str:
+        return algorithm(node, self._packs_within(node))
+
+    def _packs_within(self, node: Node) -> bool:
+        """True if the weight of a convolution is packed by commands."""
+        attributes: Any = node.op.op.attributes
+        return self.trains and node.kind == "convolution" and not node.norms and attributes["groups"] in (1, self._shape(node.inputs[0])[1])
+
     def _choose_layouts(self) -> None:
         """The border of each value is the widest that one of its readers wants."""
-        activations = dict.fromkeys(v for node in self.nodes for v in (*node.reads, node.result))
+        activations = dict.fromkeys(v for node in self.nodes for v in (*node.reads, node.result) if v is not None)
         shapes = {v: self._shape(v) for v in activations}
         borders: dict[Value, list[int]] = {v: [0, 0, 0, 0] for v in activations}
-        blocked: set[Value] = {node.result for node in self.nodes}
+        blocked: set[Value] = {node.result for node in self.nodes if node.result is not None}
+
+        def widen(value: Value, sides: Sequence[int]) -> None:
+            borders[value] = [max(a, b) for a, b in zip(borders[value], sides, strict=True)]
+
         for node in self.nodes:
+            around = training.read_border(node, shapes)
+            if around is not None:
+                widen(*around)
+            if node.kind == "convolution_weight_gradient" and node.op.op.attributes["groups"] == 1:
+                blocked.add(node.inputs[0])
+                continue
             if node.kind != "convolution":
                 blocked.update(node.reads)
                 continue
-            how = algorithm(node)
+            how = self._how(node)
             if how != "direct":
                 blocked.update(node.inputs)
             blocked.update(node.reads[len(node.inputs):])
-            window = convolution_window(node)
-            n, c, h, w = shapes[node.result]
+            window = convolution_window(node.op)
+            n, c, h, w = self._shape(node.op.results[0])
             sides = [*window.padding, *window.padding]
             if how.startswith("winograd"):
                 sides[2:] = commands.winograd_border(Layout(n, c, h, w), int(how[-1]), window.padding)
-            held = borders[node.inputs[0]]
-            borders[node.inputs[0]] = [max(a, b) for a, b in zip(held, sides, strict=True)]
+            widen(node.inputs[0], sides)
         # A residual is read with the offsets of the result: both get the same border.
         changed = True
         while changed:
             changed = False
             for node in self.nodes:
-                if node.residual is not None:
+                if node.residual is not None and node.result is not None:
                     first, second = borders[node.residual], borders[node.result]
                     if first != second:
                         borders[node.residual] = borders[node.result] = [max(a, b) for a, b in zip(first, second, strict=True)]
@@ -166,14 +161,18 @@ class Region:
         for index, node in enumerate(self.nodes):
             for command in self._commands(index, node):
                 self.steps.append(Step(command, index))
-            layout = self.layouts[node.result]
-            if layout.has_border:
+            if node.result is not None and (layout := self.layouts[node.result]).has_border:
                 self.steps.append(Step(commands.border(node.result, layout), index))
         for value in self.cluster.outputs:
+            if value not in self.layouts:
+                continue
             self.steps.append(Step(commands.leave(value, self.layouts[value], ("plain", value)), len(self.nodes)))
         self.offsets, self.arena_size = self._place_buffers(self.threads)
 
     def _commands(self, index: int, node: Node) -> list[Command]:
+        if node.kind in training.KINDS:
+            return training.commands_of(self, index, node)
+        assert node.result is not None
         target = self.layouts[node.result]
         x = node.inputs[0]
         source = self.layouts[x]
@@ -189,7 +188,7 @@ class Region:
         if node.kind in ("max_pool", "avg_pool"):
             average = node.kind == "avg_pool"
             counts = bool(node.op.op.attributes.get("count_include_pad", True))
-            return [commands.pool(x, source, node.result, target, pool_window(node), average, counts)]
+            return [commands.pool(x, source, node.result, target, pool_window(node.op), average, counts)]
         return [commands.apply(x, source, node.result, target, *function_of(node.op))]
 
     def _cat(self, node: Node, target: Layout) -> list[Command]:
@@ -207,13 +206,23 @@ class Region:
         return made
 
     def _convolution(self, index: int, node: Node, source: Layout, target: Layout) -> list[Command]:
-        weight, bias = ("weight", index), ("bias", index)
-        operands = Operands(node.inputs[0], weight, bias, node.result, node.residual, node.limits)
-        how = algorithm(node)
-        self.weights[index] = self._packing(node, how, source)
+        weight: object = ("weight", index)
+        bias: object = ("bias", index)
+        how = self._how(node)
+        packing: list[Command] = []
+        if self._packs_within(node):
+            weight = ("packed", index)
+            bias, packing = training.packed_bias(self, index, node)
+            packing += training.packed_forward(self, index, node, how, source.narrow or LANES)
+        else:
+            self.weights[index] = self._packing(node, how, source)
+        return packing + self._product(index, node, Operands(node.inputs[0], weight, bias, node.result, node.residual, node.limits), how,
+                                       source, target)
+
+    def _product(self, index: int, node: Node, operands: Operands, how: str, source: Layout, target: Layout) -> list[Command]:
         if node.kind == "batch_norm":
             return [commands.depthwise(operands, source, target, Window((1, 1)))]
-        window = convolution_window(node)
+        window = convolution_window(node.op)
         if how == "depthwise":
             return [commands.depthwise(operands, source, target, window)]
         if how == "direct":
@@ -222,7 +231,9 @@ class Region:
             return [commands.direct(operands, source, target, window, int(np.prod(shape)) * 4)]
         if how == "grouped":
             return self._groups(node, operands, source, target, window)
-        return [commands.winograd(operands, source, target, window, int(how[-1]), ("scratch", index))]
+        m = int(how[-1])
+        self.sizes["scratch", index] = lambda threads: commands.winograd_scratch(source, target, m, threads)
+        return [commands.winograd(operands, source, target, window, m, ("scratch", index))]
 
     def _groups(self, node: Node, operands: Operands, source: Layout, target: Layout, window: Window) -> list[Command]:
         """A command per unit of channels that belong together."""
@@ -246,7 +257,7 @@ class Region:
 
         base = (place(node.op.operands[1]), place(node.op.operands[2])) if node.kind == "convolution" else (-1, -1)
         norms = [(*map(place, norm.operands[1:]), float(norm.op.attributes["eps"])) for norm in node.norms]  # type: ignore[arg-type]
-        channels = self.layouts[node.result].channels
+        channels = self._shape(node.op.results[0])[1]
         narrow = source.narrow
 
         def pack(*arrays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -282,16 +293,11 @@ class Region:
         sizes: dict[object, int] = {}
         for number, step in enumerate(self.steps):
             for value in step.command.needs():
-                if isinstance(value, tuple) and value[0] != "scratch":
+                if isinstance(value, tuple) and value not in self.sizes:
                     continue
                 starts.setdefault(value, number)
                 ends[value] = number
-                if isinstance(value, tuple):
-                    node = self.nodes[step.node]
-                    sizes[value] = commands.winograd_scratch(self.layouts[node.inputs[0]], self.layouts[node.result], int(algorithm(node)[-1]),
-                                                              threads)
-                else:
-                    sizes[value] = self.layouts[value].nbytes  # type: ignore[index]
+                sizes[value] = self.sizes[value](threads) if value in self.sizes else self.layouts[value].nbytes  # type: ignore[index]
         order = sorted(starts, key=lambda v: starts[v])
         offsets, size = plan_arena([Lifetime(sizes[v], starts[v], ends[v]) for v in order])
         return dict(zip(order, offsets, strict=True)), size
@@ -336,11 +342,11 @@ class Region:
             if kept.shape != shape:
                 raise RuntimeError(f"a kernel for {shape} was called with {kept.shape}")
             held.append(kept)
-            for step, word in words:
-                instance.tables[step][word] = kept.ctypes.data
+            for step, word, offset in words:
+                instance.tables[step][word] = kept.ctypes.data + offset
         for array, words in zip(out, self._exits, strict=True):
-            for step, word in words:
-                instance.tables[step][word] = array.ctypes.data
+            for step, word, offset in words:
+                instance.tables[step][word] = array.ctypes.data + offset
         packed = self.pack(operands)
         if packed is not instance.packed:
             for array, places in zip(packed, self._weight_words, strict=True):
@@ -373,9 +379,9 @@ class Region:
             for place, word in enumerate(step.command.words):
                 if isinstance(word, commands.At) and isinstance(word.value, tuple):
                     found.setdefault(word.value, []).append((number, place, word.offset))
-        self._entries = [(index, value_shape, [w[:2] for w in found["plain", value]]) for index, value in enumerate(self.cluster.inputs)
-                         if value in self.layouts and (value_shape := self._plain_shapes[value])]
-        self._exits = [[w[:2] for w in found["plain", value]] for value in self.cluster.outputs]
+        self._entries = [(index, value_shape, found["plain", value]) for index, value in enumerate(self.cluster.inputs)
+                         if ("plain", value) in found and (value_shape := self._plain_shapes[value])]
+        self._exits = [found["plain", value] for value in self.cluster.outputs]
         self._weight_words = [found[kind, index] for index in self.weights for kind in ("weight", "bias")]
         self.parameters = tuple(dict.fromkeys(i for weights in self.weights.values() for i in weights.inputs))
 

@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scriptc_runtime.cpu.tiles.geometry import LANES, PANEL, VECTOR_BYTES
-from scriptc_runtime.cpu.tiles.layouts import Layout
+from scriptc_runtime.cpu.tiles.geometry import LANES, MOST_ROWS, PANEL, VECTOR_BYTES
+from scriptc_runtime.cpu.tiles.layouts import Layout, winograd_element
 
 Limits = tuple[float, float]
 NO_LIMITS: Limits = (-np.inf, np.inf)
 NO_FUNCTION = -1             # where a product could apply one of FUNCTIONS
 CACHE_BYTES = 256 << 10      # of activations that one chunk of rows reads, so that they stay in a core's second cache
+FEW_PLACES = 400             # of an image: where there are less, the places of all images are taken together
 GROUP = {4: 14, 2: 28}       # Winograd tiles that are transformed together
 
 
@@ -76,12 +77,12 @@ class Operands(NamedTuple):
     limits: Limits = NO_LIMITS
 
 
-def _start(layout: Layout, window: Window) -> int:
+def start(layout: Layout, window: Window) -> int:
     """Bytes from a block's start to the first place the window reads: the border may be wider than the padding."""
     return (layout.top - window.padding[0]) * layout.pitch + (layout.left - window.padding[1]) * layout.place
 
 
-def _ends(operands: Operands, target: Layout, first: int = 0) -> tuple[At, At | None]:
+def ends_of(operands: Operands, target: Layout, first: int = 0) -> tuple[At, At | None]:
     residual = None if operands.residual is None else At(operands.residual, target.inside + first)
     return At(operands.y, target.inside + first), residual
 
@@ -104,16 +105,39 @@ def direct(operands: Operands, source: Layout, target: Layout, window: Window, w
     c_rows = target.places(target.height, target.width)
     lanes = source.narrow or LANES
     table = np.array([part.sources, source.block_bytes, high, down * source.pitch, wide, across * source.place, target.block_bytes], np.int64)
-    depth = part.sources * lanes * high * wide
     per_row = window.stride[0] * window.stride[1] * part.sources * source.place
+    y, residual = ends_of(operands, target, part.target * target.block_bytes)
+    ends = (At(operands.x, start(source, window) + part.source * source.block_bytes), At(operands.weight, part.weight), y,
+            bias_word(operands.bias, target, part.target), residual)
+    return product(ends, operands.limits, (a_rows, c_rows), table, (source, target), part.targets, part.sources * lanes * high * wide,
+                   per_row, weight_bytes)
+
+
+def bias_word(bias: object, target: Layout, first: int = 0) -> Word:
+    """The address of a bias from block `first` on; zeros where there is none."""
+    return np.zeros(target.blocks * LANES, np.float32) if bias is None else At(bias, first * VECTOR_BYTES)
+
+
+def product(ends: tuple[Word, ...], limits: Limits, rows: tuple[np.ndarray, np.ndarray], table: np.ndarray, layouts: tuple[Layout, Layout],
+            blocks: int, depth: int, per_row: int, weight_bytes: int) -> Command:
+    """The product tiles over the places of every image.
+
+    `ends`: A, B, C, bias and residual; `rows`: offsets of A's and C's places in an image; `depth`: rows of B; `per_row`: bytes of A that a
+    place takes, so that chunks of places fit a cache. Places of small images are taken together.
+    """
+    source, target = layouts
+    a_rows, c_rows = rows
+    images = source.images
+    if images > 1 and len(a_rows) < FEW_PLACES:
+        a_rows, c_rows = (
+            (np.arange(images, dtype=np.int64)[:, None] * layout.image_bytes + offsets).ravel()
+            for layout, offsets in ((source, a_rows), (target, c_rows)))
+        images = 1
     places = len(a_rows)
-    by_panels = weight_bytes > source.image_bytes
-    chunk = places if by_panels else max(14, CACHE_BYTES // per_row // 14 * 14)
-    y, residual = _ends(operands, target, part.target * target.block_bytes)
+    by_panels = weight_bytes > per_row * places
+    chunk = places if by_panels else max(MOST_ROWS, CACHE_BYTES // per_row // MOST_ROWS * MOST_ROWS)
     return Command("product" if not source.narrow else f"product_{source.narrow}", [
-        At(operands.x, _start(source, window) + part.source * source.block_bytes), At(operands.weight, part.weight), y,
-        At(operands.bias, part.target * VECTOR_BYTES), residual, a_rows, c_rows, table,
-        np.array(operands.limits, np.float32), places, part.targets, depth * PANEL * VECTOR_BYTES, chunk, source.images,
+        *ends, a_rows, c_rows, table, np.array(limits, np.float32), places, blocks, depth * PANEL * VECTOR_BYTES, chunk, images,
         source.image_bytes, target.image_bytes, int(by_panels), NO_FUNCTION, None])
 
 
@@ -121,11 +145,11 @@ def depthwise(operands: Operands, source: Layout, target: Layout, window: Window
     """A convolution of each channel by itself; weight as `pack_depthwise` makes it."""
     taps = source.places(window.size[0], window.size[1], window.dilation)
     a_rows = source.places(target.height, target.width, window.stride)
-    y, residual = _ends(operands, target)
+    y, residual = ends_of(operands, target)
     return Command("depthwise", [
-        At(operands.x, _start(source, window)), At(operands.weight), y, At(operands.bias), residual, a_rows,
+        At(operands.x, start(source, window)), At(operands.weight), y, bias_word(operands.bias, target), residual, a_rows,
         target.places(target.height, target.width), taps, len(taps), np.array(operands.limits, np.float32), len(a_rows), target.blocks,
-        source.block_bytes, target.block_bytes, source.images, source.image_bytes, target.image_bytes])
+        source.block_bytes, target.block_bytes, source.images, source.image_bytes, target.image_bytes, len(taps) * VECTOR_BYTES])
 
 
 def winograd_border(target: Layout, m: int, padding: tuple[int, int]) -> tuple[int, int]:
@@ -145,10 +169,10 @@ def winograd(operands: Operands, source: Layout, target: Layout, window: Window,
     rows = np.arange(group, dtype=np.int64) * VECTOR_BYTES
     table = np.array([1, 0, 1, 0, source.blocks, group * VECTOR_BYTES, group * VECTOR_BYTES], np.int64)
     depth = source.blocks * LANES
-    element = depth * target.blocks * VECTOR_BYTES
-    y, residual = _ends(operands, target)
+    element = winograd_element(depth, target.blocks)
+    y, residual = ends_of(operands, target)
     return Command("winograd", [
-        At(operands.x, _start(source, window)), At(operands.weight), y, At(operands.bias), residual, At(scratch), table,
+        At(operands.x, start(source, window)), At(operands.weight), y, bias_word(operands.bias, target), residual, At(scratch), table,
         np.array(operands.limits, np.float32), rows, m, down, across, group, source.blocks, target.blocks, target.height, target.width,
         source.pitch, source.block_bytes, target.pitch, target.block_bytes, source.images, source.image_bytes, target.image_bytes,
         winograd_scratch(source, target, m, 1), depth * PANEL * VECTOR_BYTES, element, np.zeros(PANEL * LANES, np.float32),
@@ -180,17 +204,28 @@ def binary(x: object, source: Layout, other: object, second: Layout, y: object, 
 
 def pool(x: object, source: Layout, y: object, target: Layout, window: Window, average: bool, counts_padding: bool = True) -> Command:
     """The maximum or the mean of each window; what lies outside the image is left out (and counted by a mean if `counts_padding`)."""
-    lines = _ranges(target.height, window.size[0], window.stride[0], window.padding[0], window.dilation[0], source.height)
-    columns = _ranges(target.width, window.size[1], window.stride[1], window.padding[1], window.dilation[1], source.width)
+    lines, columns = pool_ranges(source, target, window)
     return _pool(x, source, y, target, lines, columns, average, int(np.prod(window.size)) if counts_padding else 0)
 
 
 def adaptive_pool(x: object, source: Layout, y: object, target: Layout) -> Command:
     """The mean of windows that cover the image evenly."""
+    lines, columns = adaptive_ranges(source, target)
+    return _pool(x, source, y, target, lines, columns, True, 0)
+
+
+def pool_ranges(source: Layout, target: Layout, window: Window) -> tuple[list[range], list[range]]:
+    """Lines and columns of the image that each window holds."""
+    return (_ranges(target.height, window.size[0], window.stride[0], window.padding[0], window.dilation[0], source.height),
+            _ranges(target.width, window.size[1], window.stride[1], window.padding[1], window.dilation[1], source.width))
+
+
+def adaptive_ranges(source: Layout, target: Layout) -> tuple[list[range], list[range]]:
+    """The same for windows that cover the image evenly."""
     lines, columns = (
         [range(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
         for size, count in ((source.height, target.height), (source.width, target.width)))
-    return _pool(x, source, y, target, lines, columns, True, 0)
+    return lines, columns
 
 
 def _ranges(count: int, size: int, stride: int, padding: int, dilation: int, held: int) -> list[range]:
@@ -204,20 +239,26 @@ def _ranges(count: int, size: int, stride: int, padding: int, dilation: int, hel
 
 def _pool(x: object, source: Layout, y: object, target: Layout, lines: list[range], columns: list[range], average: bool,
           count: int) -> Command:
-    down = [np.array(r, np.int64) * source.pitch for r in lines]
-    right = np.concatenate([np.array(r, np.int64) for r in columns] or [np.zeros(0, np.int64)]) * source.place
+    offsets, starts = windows_of(source, lines, columns)
+    sizes = np.diff(starts)
+    factors = 1.0 / (np.full(len(sizes), count) if count else np.maximum(sizes, 1)) if average else np.ones(len(sizes))
+    return Command("pool", [
+        At(x, source.inside), offsets, starts, factors.astype(np.float32), source.block_bytes, source.image_bytes, At(y, target.inside),
+        target.places(target.height, target.width), target.block_bytes, target.image_bytes, 0 if average else 1,
+        target.height * target.width, target.blocks, target.images])
+
+
+def windows_of(layout: Layout, lines: list[range], columns: list[range]) -> tuple[np.ndarray, np.ndarray]:
+    """The byte offsets of each window's places, one window after the other, and where each begins in them."""
+    down = [np.array(r, np.int64) * layout.pitch for r in lines]
+    right = np.concatenate([np.array(r, np.int64) for r in columns] or [np.zeros(0, np.int64)]) * layout.place
     owner = np.repeat(np.arange(len(columns)), [len(r) for r in columns])       # the window that each place of `right` belongs to
     # A line's places are down x right; sorted by window, each window's stand together. Few lines differ in how many places lie below each other.
     orders = {high: np.argsort(np.tile(owner, high), kind="stable") for high in {len(d) for d in down}}
     offsets = [(d[:, None] + right).ravel()[orders[len(d)]] for d in down]
     sizes = np.outer([len(r) for r in lines], [len(r) for r in columns]).ravel()
-    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)])
-    factors = 1.0 / (np.full(len(sizes), count) if count else np.maximum(sizes, 1)) if average else np.ones(len(sizes))
-    return Command("pool", [
-        At(x, source.inside), np.concatenate([*offsets, np.zeros(1, np.int64)]), starts, factors.astype(np.float32), source.block_bytes,
-        source.image_bytes, At(y, target.inside),
-        target.places(target.height, target.width), target.block_bytes, target.image_bytes, 0 if average else 1,
-        target.height * target.width, target.blocks, target.images])
+    return (np.concatenate([*offsets, np.zeros(1, np.int64)]),
+            np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)]))
 
 
 def border(y: object, layout: Layout) -> Command:
@@ -230,10 +271,22 @@ def enter(x: object, y: object, layout: Layout) -> Command:
     """Planes [N, C, H, W] of `x` to the layout of `y`, its border zero."""
     words: list[Word] = [At(x), At(y), layout.channels, layout.height, layout.width, layout.top, layout.left, layout.lines, layout.columns,
                          layout.images]
-    return Command("interleave", [*words, layout.narrow]) if layout.narrow else Command("block", words)
+    if layout.narrow:
+        return Command("interleave", [*words, layout.narrow])
+    return Command("block", [*words, _planes(layout), _places(layout)])
 
 
 def leave(x: object, layout: Layout, y: object) -> Command:
     """Blocks of `x` to planes of `y`."""
     return Command("unblock", [At(x), At(y), layout.channels, layout.height, layout.width, layout.top, layout.left, layout.lines, layout.columns,
-                               layout.images])
+                               layout.images, _planes(layout), _places(layout)])
+
+
+def _planes(layout: Layout) -> np.ndarray:
+    """Byte offsets of a block's planes."""
+    return np.arange(LANES, dtype=np.int64) * (layout.height * layout.width * 4)
+
+
+def _places(layout: Layout) -> np.ndarray:
+    """Byte offsets of the image's places in a block."""
+    return layout.places(layout.height, layout.width, first=layout.inside)

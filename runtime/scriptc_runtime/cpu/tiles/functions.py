@@ -159,6 +159,12 @@ def place_of(b: ir.IRBuilder, base: Any, table: Any, shift: Any) -> Any:
     return b.add(base, b.load(b.inttoptr(b.add(table, shift), I64.as_pointer())))
 
 
+def within(b: ir.IRBuilder, g: Any, y: Any, low: Any, high: Any) -> Any:
+    """g where y lies between the limits, or is nan; else zero."""
+    zero = ir.Constant(VECTOR, [0.0] * LANES)
+    return b.select(b.fcmp_ordered(">=", y, high), zero, b.select(b.fcmp_ordered("<=", y, low), zero, g))
+
+
 def function_tile(name: str) -> Tile:
     """C[row] = f(A[row]). Arguments: A, its offsets, C, its offsets, their count, the parameters (two floats)."""
     def write(module: ir.Module, made: ir.Function, b: ir.IRBuilder) -> None:
@@ -173,15 +179,18 @@ def function_tile(name: str) -> Tile:
 
 
 def combination_tile(name: str) -> Tile:
-    """C[row] = clamp(A[row] op B[row]). Arguments: A, its offsets, B, its offsets, C, its offsets, their count, limits."""
+    """C[row] = clamp(A[row] op B[row]); of `clamp_gradient` A[row] where B[row] is within the limits, or nan, else 0.
+
+    Arguments: A, its offsets, B, its offsets, C, its offsets, their count, limits.
+    """
     def write(module: ir.Module, made: ir.Function, b: ir.IRBuilder) -> None:
         a, a_rows, other, other_rows, c, c_rows, count, limits = made.args
         low, high = broadcast(b, limits), broadcast(b, limits, 4)
 
         def body(b: ir.IRBuilder, shift: Any) -> None:
-            value = COMBINED[name](b, load_vector(b, place_of(b, a, a_rows, shift)),
-                                       load_vector(b, place_of(b, other, other_rows, shift)))
-            store_vector(b, clamp(b, value, low, high), place_of(b, c, c_rows, shift))
+            first, second = load_vector(b, place_of(b, a, a_rows, shift)), load_vector(b, place_of(b, other, other_rows, shift))
+            value = within(b, first, second, low, high) if name == "clamp_gradient" else clamp(b, COMBINED[name](b, first, second), low, high)
+            store_vector(b, value, place_of(b, c, c_rows, shift))
         over_places(made, b, count, body)
     return Tile(f"scriptc_combine_{name}", 8, write)
 

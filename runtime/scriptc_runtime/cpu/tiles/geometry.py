@@ -7,6 +7,9 @@ PANEL = 2                        # blocks of output channels that one product ti
 MOST_ROWS = 14                   # of one product tile: 28 sums, two panels and a value fill 32 registers
 PATIENCE = 1000                  # looks (about 20 microseconds) at a barrier before giving the processor away
 LANEWISE_ROWS = (14, 8, 7, 4, 2, 1)
+CORRELATED_ROWS = 10             # of one tile of a weight gradient: more spill, for the rows have addresses of their own (14: 83 GFLOP/s, 10: 255)
+ROW_CHUNK = 80                   # rows of a weight gradient that stay in the first cache until they are turned: whole tiles and whole squares
+EVERY, ONLY, GAPS = 0, 1, 2       # what the turning tile writes: all lanes, those of rows that are there, or not every column
 COPY_DIMS = 5                    # loops of a copy besides the innermost
 MOST_ARGUMENTS = 40              # words of one call
 NARROW = (1, 3, 4)               # channels of inputs that are kept pixel by pixel instead of in blocks
@@ -16,7 +19,7 @@ MASKS = ("", "float", "bool")     # of attention: what is added to the scores, o
 
 # What the kernels `apply` and `binary` are told by number.
 FUNCTIONS = ("clamp", "sigmoid", "silu", "tanh", "hardsigmoid", "hardswish", "gelu", "gelu_tanh", "leaky_relu", "elu")
-COMBINATIONS = ("add", "sub", "mul")
+COMBINATIONS = ("add", "sub", "mul", "clamp_gradient")
 
 # The transforms of Lavin and Gray (2015), "Fast Algorithms for Convolutional Neural Networks": F(2x2, 3x3) and F(4x4, 3x3).
 INPUT_2 = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))

@@ -11,6 +11,7 @@ from typing import Any
 
 from scriptc_runtime.cpu.tiles import registers
 from scriptc_runtime.cpu.tiles.attention import attention_kernels, attention_tiles
+from scriptc_runtime.cpu.tiles.batch_norms import batch_norm_kernels, batch_norm_tiles
 from scriptc_runtime.cpu.tiles.functions import accumulation_tile, combination_tile, function_tile
 from scriptc_runtime.cpu.tiles.geometry import (
     COMBINATIONS,
@@ -27,6 +28,7 @@ from scriptc_runtime.cpu.tiles.geometry import (
     PATIENCE,
     VECTOR_BYTES,
 )
+from scriptc_runtime.cpu.tiles.gradients import gradient_kernels, gradient_tiles
 from scriptc_runtime.cpu.tiles.moves import move_kernels, move_tiles
 from scriptc_runtime.cpu.tiles.packing import packing, packing_tiles
 from scriptc_runtime.cpu.tiles.products import matmul_kernels
@@ -39,6 +41,7 @@ from scriptc_runtime.cpu.tiles.registers import (
     winograd_output,
 )
 from scriptc_runtime.cpu.tiles.rows import row_kernels, row_tiles
+from scriptc_runtime.cpu.tiles.transposes import transpose_kernels, transpose_tiles
 
 
 @functools.cache
@@ -47,6 +50,7 @@ def tiles() -> tuple[Tile, ...]:
     return (*(product_tile(rows, blocks, run) for run in (LANES, *NARROW) for blocks in (PANEL, 1) for rows in range(1, MOST_ROWS + 1)),
             *map(function_tile, FUNCTIONS), *map(combination_tile, COMBINATIONS), *map(accumulation_tile, ("sum", "maximum")),
             *map(lanewise_tile, LANEWISE_ROWS), *move_tiles(), *row_tiles(), *attention_tiles(), *packing_tiles(), *reduction_tiles(),
+            *transpose_tiles(), *gradient_tiles(), *batch_norm_tiles(),
             *(winograd_input(m) for m in (INPUT_2, INPUT_4)), *(winograd_output(m) for m in (OUTPUT_2, OUTPUT_4)))
 
 
@@ -259,7 +263,7 @@ def kernels() -> dict[str, Any]:
         a, b, c, bias, residual = word(d, 0), word(d, 1), word(d, 2), word(d, 3), word(d, 4)
         a_rows, c_rows, taps, count, limits = word(d, 5), word(d, 6), word(d, 7), word(d, 8), word(d, 9)
         places, blocks, a_block, c_block = word(d, 10), word(d, 11), word(d, 12), word(d, 13)
-        images, a_image, c_image = word(d, 14), word(d, 15), word(d, 16)
+        images, a_image, c_image, b_block = word(d, 14), word(d, 15), word(d, 16), word(d, 17)
         for image in range(images):
             for block in range(blocks * t // n, blocks * (t + 1) // n):
                 source, shift = a + image * a_image + block * a_block, image * c_image + block * c_block
@@ -268,7 +272,7 @@ def kernels() -> dict[str, Any]:
                 while place < places:
                     left = places - place
                     rows = 14 if left >= 14 else 8 if left >= 8 else 7 if left == 7 else 4 if left >= 4 else 2 if left >= 2 else 1
-                    weighted(rows, source, b + block * count * vector, c + shift, bias + block * vector, extra, a_rows + place * 8,
+                    weighted(rows, source, b + block * b_block, c + shift, bias + block * vector, extra, a_rows + place * 8,
                              c_rows + place * 8, taps, count, limits)
                     place += rows
 
@@ -288,16 +292,17 @@ def kernels() -> dict[str, Any]:
         products = transformed + elements * in_element
         pairs = (outputs + panel_blocks - 1) // panel_blocks
         tiles = down * across
-        groups = (tiles + group - 1) // group
-        total = images * groups
-        for part in range(total * t // n, total * (t + 1) // n):
-            image = part // groups
-            first = (part - image * groups) * group
-            held = min(group, tiles - first)
+        all_tiles = images * tiles
+        groups = (all_tiles + group - 1) // group
+        for part in range(groups * t // n, groups * (t + 1) // n):
+            first = part * group
+            held = min(group, all_tiles - first)
             for block in range(inputs):
                 for q in range(held):
-                    y = (first + q) // across
-                    x = first + q - y * across
+                    image = (first + q) // tiles
+                    place = first + q - image * tiles
+                    y = place // across
+                    x = place - y * across
                     source = a + image * a_image + block * a_block + y * m * a_pitch + x * m * vector
                     target = transformed + (block * group + q) * vector
                     if m == 4:
@@ -320,8 +325,10 @@ def kernels() -> dict[str, Any]:
                         row += rows
             for block in range(outputs):
                 for q in range(held):
-                    y = (first + q) // across
-                    x = first + q - y * across
+                    image = (first + q) // tiles
+                    place = first + q - image * tiles
+                    y = place // across
+                    x = place - y * across
                     shift = image * c_image + block * c_block + y * m * c_pitch + x * m * vector
                     extra = residual + shift if residual else 0
                     source = products + (block * group + q) * vector
@@ -416,57 +423,8 @@ def kernels() -> dict[str, Any]:
                 for x in range(width):
                     put(place + (left + x) * held * 4, number(plane + x * 4) if q < channels else zero)
 
-    @compiled
-    def block(d: Any, t: Any, n: Any) -> None:
-        """Planes [C, H, W] to blocks [C/16][H + halo][W + halo][16], the halo and the channels that are not there zero."""
-        source, target, channels, height, width = word(d, 0), word(d, 1), word(d, 2), word(d, 3), word(d, 4)
-        top, left, lines, columns, images = word(d, 5), word(d, 6), word(d, 7), word(d, 8), word(d, 9)
-        blocks = (channels + 15) // 16
-        total = images * blocks
-        for part in range(total * t // n, total * (t + 1) // n):
-            image = part // blocks
-            first = (part - image * blocks) * 16
-            held = min(16, channels - first)
-            base = target + part * lines * columns * vector
-            for y in range(lines):
-                line = base + y * columns * vector
-                if y < top or y >= top + height:
-                    for x in range(columns):
-                        clear(line + x * vector)
-                    continue
-                for x in range(left):
-                    clear(line + x * vector)
-                for x in range(left + width, columns):
-                    clear(line + x * vector)
-                if held < 16:
-                    for x in range(left, left + width):
-                        clear(line + x * vector)
-                plane = source + ((image * channels + first) * height + (y - top)) * width * 4
-                for x in range(width):
-                    place = line + (left + x) * vector
-                    for q in range(held):
-                        put(place + q * 4, number(plane + (q * height * width + x) * 4))
-
-    @compiled
-    def unblock(d: Any, t: Any, n: Any) -> None:
-        """The inverse of `block`."""
-        source, target, channels, height, width = word(d, 0), word(d, 1), word(d, 2), word(d, 3), word(d, 4)
-        top, left, lines, columns, images = word(d, 5), word(d, 6), word(d, 7), word(d, 8), word(d, 9)
-        blocks = (channels + 15) // 16
-        total = images * blocks
-        for part in range(total * t // n, total * (t + 1) // n):
-            image = part // blocks
-            first = (part - image * blocks) * 16
-            held = min(16, channels - first)
-            for q in range(held):
-                for y in range(height):
-                    line = source + ((part * lines + top + y) * columns + left) * vector + q * 4
-                    plane = target + (((image * channels + first + q) * height) + y) * width * 4
-                    for x in range(width):
-                        put(plane + x * 4, number(line + x * vector))
-
     return {"product": product_kernel(pair, single, function), **products, "depthwise": depthwise, "winograd": winograd, "apply": apply,
-            "binary": binary, "pool": pool, "border": border, "interleave": interleave, "block": block, "unblock": unblock,
-            **move_kernels(word, intrinsic, chain), **row_kernels(word, intrinsic, chain),
-            **attention_kernels(word, clear, intrinsic, chain, packed), **matmul_kernels(word, packed),
-            **reduction_kernels(word, intrinsic, chain)}
+            "binary": binary, "pool": pool, "border": border, "interleave": interleave, **move_kernels(word, intrinsic, chain),
+            **row_kernels(word, intrinsic, chain), **attention_kernels(word, clear, intrinsic, chain, packed), **matmul_kernels(word, packed),
+            **reduction_kernels(word, intrinsic, chain), **transpose_kernels(word, intrinsic), **gradient_kernels(word, intrinsic, chain),
+            **batch_norm_kernels(words(), intrinsic)}

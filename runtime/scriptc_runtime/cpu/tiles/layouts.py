@@ -160,7 +160,8 @@ def pack_winograd(weight: np.ndarray, m: int, scale: np.ndarray | None = None) -
     both = np.kron(transform, transform)        # [element, tap]: both directions at once
     out, channels = weight.shape[:2]
     depth = -(-channels // LANES) * LANES
-    whole = _room(len(both) * depth * (-(-out // LANES) * LANES), exact=channels == depth and out % LANES == 0).reshape(len(both), -1)
+    element = winograd_element(depth, -(-out // LANES)) // FLOAT_BYTES
+    whole = _room(len(both) * element, exact=channels == depth and out % LANES == 0).reshape(len(both), -1)
     for panel in panels(out):
         count = panel.last - panel.first
         taps = _scaled(weight, scale, panel).reshape(count, channels, 9).transpose(2, 1, 0).astype(np.float64, order="C")
@@ -170,6 +171,11 @@ def pack_winograd(weight: np.ndarray, m: int, scale: np.ndarray | None = None) -
             part = taps[:, start:start + LANES]
             target[:, start:start + part.shape[1], :count] = (both @ part.reshape(9, -1)).reshape(-1, *part.shape[1:])
     return whole
+
+
+def winograd_element(depth: int, blocks: int) -> int:
+    """Bytes from one element's matrix to the next: not a multiple of 4096, which would put all elements in one set of a cache."""
+    return depth * blocks * VECTOR_BYTES + VECTOR_BYTES
 
 
 def pack_depthwise(weight: np.ndarray) -> np.ndarray:
