@@ -33,6 +33,11 @@ class Images(nn.Module):
         return self.head(self.conv(image).relu().mean((2, 3)))
 
 
+class Counted(Linear):
+    def forward(self, x: torch.Tensor):
+        return self.head(x), x.size(0)
+
+
 class Two(nn.Module):
     def __init__(self):
         super().__init__()
@@ -45,7 +50,8 @@ class Two(nn.Module):
 """
 ENTRIES = {
     "linear": ("Linear()", ["x:float32[N,3]"]), "one": ("Linear(3, 1)", ["x:float32[N,3]"]), "wide": ("Linear(6, 2)", ["x:float32[N,6]"]),
-    "images": ("Images()", ["image:float32[N,3,H,W]"]), "gray": ("Images(1)", ["image:float32[N,1,12,16]"]),
+    "counted": ("Counted()", ["x:float32[N,3]"]), "images": ("Images()", ["image:float32[N,3,H,W]"]),
+    "gray": ("Images(1)", ["image:float32[N,1,12,16]"]),
     "two": ("Two()", ["tokens:int64[N]", "age:float32[N]"]),
 }
 

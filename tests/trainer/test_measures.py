@@ -93,7 +93,7 @@ def test_which_way_is_better() -> None:
 
 
 def fitted(text: str, prediction: tuple[int, ...], target: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    a, b = loss(text).fit(scriptc.tensor(np.zeros(prediction, np.float32)), target)
+    a, b = loss(text).fit(scriptc.tensor(np.zeros(prediction, np.float32)), scriptc.tensor(target))
     return a.shape, b.shape
 
 

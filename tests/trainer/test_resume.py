@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +84,19 @@ def test_a_stopped_run_saves_where_it_stands_and_goes_on(root: Path, settings: S
     assert (again.progress.step, again.progress.position) == (5, 250)
     assert again.run().history == whole.history
     assert whole.output.read_bytes() == content
+
+
+@pytest.mark.parametrize("optimizer", ["adafactor", "adadelta", "adagrad", "adamax", "lion", "nadam", "radam", "rmsprop:momentum=0.9,centered=true",
+                                       "adamw:amsgrad=true"])
+def test_the_state_of_every_optimizer_goes_on(archive: Callable[[str], Path], rows: Path, tmp_path: Path, optimizer: str) -> None:
+    settings = Settings(data=(str(rows),), optimizer=optimizer, batch_size=8, output=str(tmp_path / "trained.pt"), checkpoint_every="3 steps",
+                        scheduler="onecycle:max_lr=0.01")
+    report = Stopping()
+    report.trainer = Trainer.start(archive("linear"), settings, report)
+    with pytest.raises(Interrupted) as caught:
+        report.trainer.run()
+    resumed = Trainer.resume(caught.value.checkpoint, {}).run().output.read_bytes()
+    assert Trainer.start(archive("linear"), settings).run().output.read_bytes() == resumed
 
 
 def test_a_finished_run_goes_on_with_more_epochs(root: Path, settings: Settings) -> None:

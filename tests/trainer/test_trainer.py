@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scriptc_runtime.trainer import Settings, Trainer
+from scriptc_runtime.trainer.losses import LOSSES
 
 import scriptc
 from scriptc.errors import Diverged, TrainingError
@@ -57,6 +58,29 @@ def test_a_run_loses_what_torch_loses(train: Callable[..., Trainer], rows: Path)
         assert row["loss"] == pytest.approx(losses / 64, rel=1e-5)
     for (name, p) in trainer.model.named_parameters():
         np.testing.assert_allclose(np.asarray(p), net.state_dict()[name.removeprefix("head.")].numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("loss", "accumulate"), [("cross_entropy", 1), ("cross_entropy", 3), ("huber", 1), ("bce", 1), ("kl_div", 1)])
+def test_one_native_function_does_what_its_parts_do(train: Callable[..., Trainer], rows: Path, loss: str, accumulate: int) -> None:
+    with np.load(rows) as data:
+        x, y = data["x"], data["y"]
+    positive = LOSSES[loss][1] == "values"
+    np.savez(rows, x=np.abs(x) if positive else x, y=np.abs(x[:, :2]) / 4 if positive else y)
+    histories = []
+    for fused in (True, False):
+        trainer = train(loss=loss, accumulate=accumulate, epochs=2, optimizer="sgd:lr=0.01,momentum=0.9", clip_grad_norm=0.5)
+        for parameter in trainer.model.parameters():  # a binary cross entropy takes probabilities
+            parameter.copy_(np.full(parameter.shape, 0.1, np.float32))
+        trainer._fused = fused
+        histories.append([row["loss"] for row in trainer.run().history])
+    assert histories[0] == pytest.approx(histories[1], rel=1e-5)
+
+
+def test_a_model_whose_result_is_more_than_tensors_trains(train: Callable[..., Trainer]) -> None:
+    counted, plain = train("counted", epochs=2), train(epochs=2)
+    plain.model.load_state_dict(counted.model.state_dict())
+    assert [r["loss"] for r in counted.run().history] == pytest.approx([r["loss"] for r in plain.run().history], rel=1e-5)
+    assert not counted._fused
 
 
 def test_the_same_run_twice_leaves_the_same_bytes(train: Callable[..., Trainer]) -> None:
@@ -116,6 +140,15 @@ def test_frozen_parameters_stay(train: Callable[..., Trainer], archive: Archive)
     after = scriptc.load(train(freeze=("*.bias",)).run().output).state_dict()
     assert np.array_equal(np.asarray(after["head.bias"]), np.asarray(before["head.bias"]))
     assert not np.array_equal(np.asarray(after["head.weight"]), np.asarray(before["head.weight"]))
+
+
+def test_what_an_archive_has_frozen_stays_so_unless_it_is_released(train: Callable[..., Trainer], archive: Archive, tmp_path: Path) -> None:
+    before = np.asarray(scriptc.load(archive("linear")).state_dict()["head.bias"])
+    frozen = train(freeze=("*.bias",)).run().output
+    for unfreeze, same in (((), True), (("*.bias",), False)):
+        trainer = train(unfreeze=unfreeze)
+        again = Trainer.start(frozen, trainer.settings.changed({"output": str(tmp_path / "again.pt")})).run().output
+        assert np.array_equal(np.asarray(scriptc.load(again).state_dict()["head.bias"]), before) == same
 
 
 def test_a_regression(archive: Archive, tmp_path: Path) -> None:

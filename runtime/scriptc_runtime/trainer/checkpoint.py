@@ -14,7 +14,7 @@ import numpy as np
 
 from scriptc.errors import TrainingError
 from scriptc.ir.archive.canonical import Plain
-from scriptc.ir.archive.encode import load_program, save_program, state_tensor
+from scriptc.ir.archive.encode import load_program, read_history, save_program, state_tensor
 from scriptc.ir.archive.plain import take, take_list, take_map
 from scriptc.ir.archive.reader import ArchiveFile
 from scriptc_runtime.module import Module
@@ -76,7 +76,7 @@ def save(path: str | os.PathLike[str], model: Module, settings: Settings, progre
     }
     tensors |= {f"optim/{number}": array for number, array in enumerate(arrays)}
     tensors |= {"train/order": progress.order, "train/generator": generator.get_state()}
-    save_program(path, model.program, tensors, train=train, user=user)
+    save_program(path, model.program, tensors, train=train, history=model.history, user=user)
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Module, Checkpoint]:
@@ -84,7 +84,8 @@ def load(path: str | os.PathLike[str]) -> tuple[Module, Checkpoint]:
     program, archive = load_program(path)
     if "train" not in archive.sections:
         raise fail("R0215", path=os.fspath(path))
-    model = Module(program, {e.name: state_tensor(archive, e) for e in program.state if e.alias is None})
+    model = Module(program, {e.name: state_tensor(archive, e) for e in program.state if e.alias is None}, wait=True,
+                   history=read_history(archive))
     version, settings, data, progress, history, optimizer, scheduler = take_map(
         archive.section("train"), _WHERE, "version", "settings", "data", "progress", "history", "optimizer", "scheduler")
     if version != VERSION:

@@ -37,24 +37,25 @@ class Loss:
         """The class label that counts for nothing."""
         return int(self.arguments.get("ignore_index", -100))
 
-    def fit(self, prediction: Tensor, target: np.ndarray) -> tuple[Tensor, np.ndarray]:
+    def fit(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Prediction [N, C, *] with classes [N, *]; or both of one shape.
 
-        [N, ..., C] scores with labels [N, ...] become rows, and sizes of 1 after the first do not count in a regression. TrainingError R0212.
+        [N, ..., C] scores with labels [N, ...] become rows, and sizes of 1 after the first do not count in a regression.
+        TrainingError R0212.
         """
         shape = prediction.shape
         if self.kind == "values":
-            if [d for d in target.shape[1:] if d != 1] == [d for d in shape[1:] if d != 1] and target.shape[:1] == shape[:1]:
-                target = target.reshape(shape)
+            if target.shape != shape and target.shape[:1] == shape[:1] and _sizes(target) == _sizes(prediction):
+                target = target.reshape(*shape)
             if target.shape != shape:
                 raise self._misfit(prediction, target, "they must have one shape")
             return prediction, target
-        if target.dtype.kind == "f":
+        if target.dtype.is_floating_point:
             if target.shape != shape:
                 raise self._misfit(prediction, target, "labels are integers [N, ...], class probabilities have the prediction's shape")
             return prediction, target
         if target.ndim == 2 and target.shape[1] == 1 and len(shape) == 2:
-            target = target[:, 0]
+            target = target.reshape(-1)
         if len(shape) < 2:
             raise self._misfit(prediction, target, "the prediction must have a dimension of classes: [N, C]")
         if (shape[0], *shape[2:]) != target.shape:
@@ -63,7 +64,7 @@ class Loss:
             prediction, target = prediction.reshape(-1, shape[-1]), target.reshape(-1)
         return prediction, target
 
-    def __call__(self, prediction: Tensor, target: np.ndarray) -> Tensor:
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The mean loss of a batch that `fit` brought together."""
         try:
             return self.function(prediction, target, **self.arguments)
@@ -76,9 +77,14 @@ class Loss:
             return int(np.count_nonzero(target != self.ignore_index))
         return len(target)
 
-    def _misfit(self, prediction: Tensor, target: np.ndarray, problem: str) -> TrainingError:
+    def _misfit(self, prediction: Tensor, target: Tensor, problem: str) -> TrainingError:
         return TrainingError(diagnostic("R0212", loss=self.name, prediction=f"{prediction.dtype}{list(prediction.shape)}",
                                         target=f"{target.dtype}{list(target.shape)}", problem=problem))
+
+
+def _sizes(tensor: Tensor) -> list[int]:
+    """The sizes of one sample that are not 1."""
+    return [size for size in tensor.shape[1:] if size != 1]
 
 
 def loss_named(choice: Choice) -> Loss:

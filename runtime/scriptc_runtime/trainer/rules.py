@@ -77,8 +77,11 @@ def schedule_named(choice: Choice, optimizer: Optimizer, epochs: int, steps_per_
         raise fail("R0202", option="--scheduler warmup", expected=f"a number of {per}s below {length}", found=repr(warmup))
     kind = getattr(lr_scheduler, name)
     _check_settings("--scheduler", Choice(choice.name, arguments), kind, ("self", "optimizer"), ("per", "warmup"))
+    takes = inspect.signature(kind).parameters
+    if "cycle_momentum" in takes and not {"momentum", "betas"} & optimizer.defaults.keys():
+        arguments.setdefault("cycle_momentum", False)  # there is none to cycle
     for key in ("T_max", "total_steps", "total_iters"):
-        if key in inspect.signature(kind).parameters and key not in arguments and "epochs" not in arguments:
+        if key in takes and key not in arguments and "epochs" not in arguments:
             arguments[key] = max(length - warmup, 1)
     try:
         made = kind(optimizer, **arguments)

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from scriptc.errors import CallError, Diverged, diagnostic
-from scriptc.ir.archive.encode import load_program, state_tensor
+from scriptc.ir.archive.encode import load_program, read_history, state_tensor
 from scriptc_runtime import versions
 from scriptc_runtime.cpu.team import set_num_threads
 from scriptc_runtime.module import Module
 from scriptc_runtime.nn.utils import clip_grad_norm_
+from scriptc_runtime.optim.base import Optimizer
 from scriptc_runtime.plan.policy import waiting
 from scriptc_runtime.random import Generator
 from scriptc_runtime.tape import no_grad
@@ -30,6 +31,7 @@ from scriptc_runtime.trainer.rules import Schedule, optimizer_named, override, s
 from scriptc_runtime.trainer.settings import Settings, fail, interval, parse_choice, shown, unknown
 from scriptc_runtime.trainer.sources import Data, Samples, arguments_of, bind, read_data, roles
 from scriptc_runtime.trainer.tensorboard import EventFile
+from scriptc_runtime.training import TrainStep, train_step
 from scriptc_runtime.utils.data import DataLoader, Subset, random_split
 
 
@@ -86,7 +88,8 @@ class Trainer:
         self.last = self.output.with_suffix(".last.pt")
         self.best = self.output.with_suffix(".best.pt")
         self.progress = resumed.progress if resumed else checkpoint.Progress()
-        self._stop = False
+        self._stop = self._labels_fit = False
+        self._steps: dict[int, TrainStep] = {}
         self._saved: Path | None = Path(resumed.path) if resumed else None
         if settings.threads is not None:
             set_num_threads(settings.threads)
@@ -117,7 +120,6 @@ class Trainer:
         ArchiveError for a bad file, TrainingError R0215 if it holds no run, R0216 if model or data are not those of the run.
         """
         model, found = checkpoint.load(path)
-        model._wait = True
         if archive is not None:
             checkpoint.check_model(os.fspath(path), model, _load(archive)[0])
         settings = found.settings.changed(given)
@@ -184,15 +186,17 @@ class Trainer:
     def _prepare(self, resumed: checkpoint.Checkpoint | None) -> None:
         """Optimizer, schedule and random streams, new or as they were."""
         settings, model = self.settings, self.model
-        for pattern in settings.freeze:
-            frozen = [p for n, p in model.named_parameters() if _matches(n, pattern)]
-            if not frozen:
-                raise fail("R0218", option="--freeze", pattern=pattern, known=_some([n for n, _ in model.named_parameters()]))
-            for parameter in frozen:
-                parameter.requires_grad_(False)
+        for option, trained in (("unfreeze", True), ("freeze", False)):
+            for pattern in getattr(settings, option):
+                matching = [p for n, p in model.named_parameters() if fnmatch.fnmatchcase(n, pattern) and p.dtype.is_floating_point]
+                if not matching:
+                    raise fail("R0218", option=shown(option), pattern=pattern, known=_some([n for n, _ in model.named_parameters()]))
+                for parameter in matching:
+                    parameter.requires_grad_(trained)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         choice = parse_choice("--optimizer", settings.optimizer)
         self.optimizer = optimizer_named(choice, self.parameters)
+        self._fused = type(self.optimizer).rule is not Optimizer.rule
         self.schedule: Schedule | None = None
         per_epoch = -(-self._batches_per_epoch() // settings.accumulate)
         if settings.scheduler:
@@ -256,26 +260,48 @@ class Trainer:
         self.report.begin_epoch(progress.epoch + 1, self._batches_per_epoch(), self._batches_per_epoch() - len(batches))
         self.model.train()
         loader = DataLoader(self.training, batch_sampler=batches, num_workers=settings.workers, collate_fn=lambda batch: batch)
-        group = 0
+        done = 0
         for number, (positions, (inputs, target)) in enumerate(zip(batches, loader, strict=True)):
-            share = min(settings.accumulate, len(batches) - (number - group))
-            loss = self._forward(inputs, target)
-            value = loss.item()
+            share = min(settings.accumulate, len(batches) - (number - done))
+            done += 1
+            value = self._batch(inputs, target, share, last=done == share)
             if not math.isfinite(value):
                 raise self._diverged(value)
-            (loss / share if share > 1 else loss).backward()
             weight = self.loss.weight(target)
             progress.loss_total += value * weight
             progress.loss_weight += weight
             progress.position += len(positions)
             self.report.batch(value)
-            group += 1
-            if group == share:
-                group = 0
-                self._step(events, value)
+            if done == share:
+                done = 0
+                self._stepped(events, value)
                 if progress.position < self._epoch_length():
                     self._pause(due=self._due(steps=True))
         self._end_epoch(events)
+
+    def _batch(self, inputs: Mapping[str, np.ndarray], target: np.ndarray, share: int, last: bool) -> float:
+        """Train on one of `share` batches that make up a step; its loss.
+
+        One native function does it all, where the model's result and the optimizer can be part of one.
+        """
+        if self._fused:
+            if share not in self._steps:
+                self._steps[share] = train_step(self.model, loss=self._compared, optimizer=self.optimizer,
+                                                clip_grad_norm=self.settings.clip_grad_norm, accumulate=share)
+            try:
+                return float(self._steps[share](target, **inputs).item())
+            except CallError as error:  # a result that is no tensor; told before anything has run
+                if error.code != "R0150":
+                    raise
+                self._fused = False
+        loss = self._compared(self.model(**inputs), Tensor(target))
+        (loss / share if share > 1 else loss).backward()
+        if last:
+            if self.settings.clip_grad_norm is not None:
+                clip_grad_norm_(self.parameters, self.settings.clip_grad_norm)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        return float(loss.item())
 
     def _batches(self, order: np.ndarray, position: int) -> Iterator[list[int]]:
         size = self.settings.batch_size
@@ -287,12 +313,13 @@ class Trainer:
         count, size = len(self.training), self.settings.batch_size
         return count // size * size if self.settings.drop_last else count
 
-    def _forward(self, inputs: Mapping[str, np.ndarray], target: np.ndarray) -> Tensor:
-        prediction = part_of(self.model(**inputs), self.settings.prediction)
-        fitted, target = self.loss.fit(prediction, target)
-        if not self.progress.step and self.loss.kind == "classes":
-            self._check_labels(fitted.shape[1])
-        return self.loss(fitted, target)
+    def _compared(self, result: Any, target: Tensor) -> Tensor:
+        """The loss of a result of the model."""
+        prediction, target = self.loss.fit(part_of(result, self.settings.prediction), target)
+        if self.loss.kind == "classes" and not self._labels_fit:
+            self._check_labels(prediction.shape[1])
+            self._labels_fit = True
+        return self.loss(prediction, target)
 
     def _check_labels(self, classes: int) -> None:
         """Every label, before the first step: a wrong one would otherwise come up epochs later, or spoil the loss silently."""
@@ -302,17 +329,13 @@ class Trainer:
                 for start in range(0, len(samples), 1 << 16):
                     check_labels(self.loss, samples.target.take(range(start, min(start + (1 << 16), len(samples)))), classes, start)
 
-    def _step(self, events: EventFile | None, value: float) -> None:
-        if self.settings.clip_grad_norm is not None:
-            clip_grad_norm_(self.parameters, self.settings.clip_grad_norm)
-        rate = self._rate()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        if self.schedule is not None and self.schedule.per_step and not self.schedule.watches:
-            self.schedule.scheduler.step()
+    def _stepped(self, events: EventFile | None, value: float) -> None:
+        """After a step of the optimizer."""
         self.progress.step += 1
         if events is not None:
-            events.add(self.progress.step, {"train/loss": value, "train/lr": rate})
+            events.add(self.progress.step, {"train/loss": value, "train/lr": self._rate()})
+        if self.schedule is not None and self.schedule.per_step and not self.schedule.watches:
+            self.schedule.scheduler.step()
 
     def _rate(self) -> float:
         return float(self.optimizer.param_groups[0]["lr"])
@@ -364,8 +387,8 @@ class Trainer:
                             collate_fn=lambda batch: batch)
         with no_grad(), waiting(True):
             for inputs, target in loader:
-                prediction, target = self.loss.fit(part_of(self.model(**inputs), self.settings.prediction), target)
-                measured.add(self.loss(prediction, target).item(), np.asarray(prediction), target)
+                prediction, compared = self.loss.fit(part_of(self.model(**inputs), self.settings.prediction), Tensor(target))
+                measured.add(self.loss(prediction, compared).item(), np.asarray(prediction), np.asarray(compared))
         return measured.results()
 
     # Saving.
@@ -424,11 +447,8 @@ def _load(path: str | os.PathLike[str]) -> tuple[Module, dict[str, Any]]:
     """The model in an archive and the user data beside it."""
     program, archive = load_program(path)
     user = archive.section("meta").get("user") if "meta" in archive.sections else None
-    return Module(program, {e.name: state_tensor(archive, e) for e in program.state if e.alias is None}, wait=True), dict(user or {})
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(name, pattern)
+    tensors = {e.name: state_tensor(archive, e) for e in program.state if e.alias is None}
+    return Module(program, tensors, wait=True, history=read_history(archive)), dict(user or {})
 
 
 def _some(names: Sequence[str]) -> str:

@@ -62,6 +62,7 @@ class Settings:
     accumulate: int = _option(1, "Batches whose gradients make up one step of the optimizer.", "N", "positive")
     clip_grad_norm: float | None = _option(None, "Scale gradients so that their joint norm is at most this.", "NORM", "positive")
     freeze: tuple[str, ...] = _option((), "Do not train parameters whose name matches, such as 'features.*'.", "PATTERN")
+    unfreeze: tuple[str, ...] = _option((), "Train parameters whose name matches, also where the archive has them frozen.", "PATTERN")
     metrics: tuple[str, ...] = _option((), "What to measure on the evaluation data: accuracy,f1,mae...", "NAME,...")
     monitor: str | None = _option(None, "What tells the best epoch [default: val_loss, or loss without evaluation data].", "NAME")
     early_stopping: int | None = _option(None, "Stop after so many epochs without a better value.", "EPOCHS", "positive")
