@@ -35,7 +35,7 @@ SIMULATED_TILE = Tile(32, 32, 16, 16)     # threads of the simulator are dear
 
 # A multiprocessor's multiplications and the memory's bytes in a second, and what a launch costs: to compare tiles with, so only ratios count.
 RATE, BANDWIDTH, LAUNCH_S = {"tf32x3": 4e11, "bfloat16": 2.4e12, "float16": 2.4e12}, 2.5e12, 2e-6
-EFFICIENCY = {(128, 256): 1.0, (128, 128): 1.0, (64, 128): 0.85, (64, 64): 0.65, (32, 64): 0.45}
+EFFICIENCY = {(128, 128): 1.0, (64, 128): 0.85, (64, 64): 0.65, (32, 64): 0.45}
 
 
 @dataclass(frozen=True, slots=True)

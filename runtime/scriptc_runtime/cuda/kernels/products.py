@@ -25,7 +25,7 @@ BAND = 8         # rows of blocks that are walked column by column: what neighbo
 # From the largest on; a launch takes the one that promises the shortest time.
 TILES = {
     "tf32x3": (Tile(128, 128, 64, 32), Tile(64, 128, 32, 32), Tile(64, 64, 32, 32), Tile(32, 64, 16, 32)),
-    "bfloat16": (Tile(128, 256, 64, 64), Tile(128, 128, 64, 32), Tile(64, 64, 32, 32)),
+    "bfloat16": (Tile(128, 128, 64, 64), Tile(64, 64, 32, 32)),
 }
 TILES["float16"] = TILES["bfloat16"]
 

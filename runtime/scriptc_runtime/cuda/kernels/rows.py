@@ -13,8 +13,8 @@ from typing import Any
 from scriptc_runtime.cuda.kernels.text import FLOAT, HALF, Lines, compiled
 
 BLOCK = 256          # threads of a block that has several rows
-HELD = 32            # elements that a thread keeps
-MOST = 1024          # threads of a row
+FEW, HELD = 16, 32   # elements that a thread keeps: of rows that few threads have, and at most
+MANY, MOST = 512, 1024     # threads of a row from which on more elements are better than more threads, and at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def form_for(name: str, dtype: str, width: int, *, aligned: bool, weight: bool =
     vector = aligned and width % 4 == 0
     piece = 4 if vector else 1
     threads = 32
-    while threads < MOST and threads * HELD < width:
+    while threads < MOST and threads * (FEW if threads < MANY else HELD) < width:
         threads *= 2
     turns = -(-width // (threads * piece))
     held = turns * piece if turns * piece <= HELD else 0
