@@ -2,8 +2,8 @@
 
 `cpu` times calls: every backend is a process of its own; in each round each times one burst of calls while the others wait; a figure is the
 median of the rounds, and a ratio is the best peer's time over ours. `start` times fresh processes up to their first output: with native code
-kept from before, or with `--cold` without; and `--shapes` the first call with a shape that is new to the process. Peers that are not
-installed are told as missing. Run it with nothing else running.
+kept from before, or with `--cold` without; and `--shapes` the first call with a shape that is new to the process. `train` times whole
+training steps, or with `--check` compares the losses of 100 of them with torch's. Peers that are not installed are told as missing. Run it with nothing else running.
 """
 from __future__ import annotations
 
@@ -12,28 +12,35 @@ import json
 from pathlib import Path
 
 from benchmarks.suite import STARTS, WORKLOADS
+from benchmarks.training import TRAININGS
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["cpu", "start"])
+    parser.add_argument("what", choices=["cpu", "start", "train"])
     parser.add_argument("--threads", help="numbers of threads: of cpu 1,2 unless said, of start 1")
     parser.add_argument("--only", default="", help="names of workloads")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path, help="write the rows to this file as well")
     parser.add_argument("--cold", action="store_true", help="start: with an empty cache of native code")
     parser.add_argument("--shapes", action="store_true", help="start: the first call with each of several new shapes")
+    parser.add_argument("--check", action="store_true", help="train: compare losses instead of times")
+    parser.add_argument("--backends", default="scriptc,eager,compile", help="train: which take part")
     options = parser.parse_args()
-    known = STARTS if options.what == "start" else WORKLOADS
+    known = {"start": STARTS, "cpu": WORKLOADS, "train": TRAININGS}[options.what]
     names = options.only.split(",") if options.only else list(known)
     for name in names:
-        if name not in WORKLOADS:
-            parser.error(f"there is no workload {name}; they are {', '.join(WORKLOADS)}")
+        if name not in (TRAININGS if options.what == "train" else WORKLOADS):
+            parser.error(f"there is no workload {name}; they are {', '.join(known)}")
     threads = [int(n) for n in (options.threads or ("1" if options.what == "start" else "1,2")).split(",")]
     if options.what == "cpu":
         from benchmarks import comparison
 
         rows = list(comparison.rows(threads, names, options.rounds))
+    elif options.what == "train":
+        from benchmarks import training
+
+        rows = list(training.rows(threads, names, options.rounds, options.backends.split(","), checking=options.check))
     else:
         from benchmarks import start
 

@@ -116,3 +116,21 @@ class Control(nn.Module):
                 x = x + 0.05
             n += 1
         return x
+
+
+class LanguageModel(nn.Module):
+    """A GPT over 1024 tokens: embeddings of tokens and places, blocks, a head."""
+
+    def __init__(self, width=256, heads=4, depth=4, length=128):
+        super().__init__()
+        self.tokens = nn.Embedding(1024, width)
+        self.places = nn.Parameter(torch.zeros(length, width))
+        self.blocks = nn.ModuleList([Block(width, heads, True) for _ in range(depth)])
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, 1024)
+
+    def forward(self, x):
+        x = self.tokens(x) + self.places
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.norm(x)).flatten(0, 1)

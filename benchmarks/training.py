@@ -1,0 +1,148 @@
+"""Speed of a whole training step against torch: forward, loss, backward and update; and whether both learn the same.
+
+`python -m benchmarks train` starts a process per backend, which all begin from the same weights and see the same data; in each round each times one
+burst of steps while the others wait. With `--check` they run 100 steps instead, and the losses are compared.
+"""
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.comparison import environment
+
+TOLERANCE = 1e-3        # relative, of the losses step by step
+CHECKED = 100           # steps
+
+
+@dataclass(frozen=True)
+class Training:
+    """`file` of benchmarks/models and the expression for the model; the input (float32, or int64 below `tokens`); the targets: classes, or if 0
+    numbers of the result's shape; the optimizer with its settings; the ratio asked and the ratio aimed at.
+    """
+
+    name: str
+    file: str
+    entry: str
+    shape: tuple[int, ...]
+    optimizer: str
+    settings: dict[str, float]
+    least: float
+    aim: float
+    tokens: int = 0
+    classes: int = 0
+
+    def batch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Input and target of a step."""
+        draw = np.random.default_rng(number)
+        if self.tokens:
+            return draw.integers(0, self.tokens, self.shape), draw.integers(0, self.classes, int(np.prod(self.shape)))
+        x = draw.standard_normal(self.shape).astype(np.float32)
+        return x, draw.integers(0, self.classes, self.shape[0]) if self.classes else draw.standard_normal(self.shape).astype(np.float32) * 0.1
+
+    @property
+    def input(self) -> str:
+        """The input as `scriptc compile --input` takes it."""
+        return f"{'int64' if self.tokens else 'float32'}[{','.join(map(str, self.shape))}]"
+
+
+ADAMW = {"lr": 1e-3}
+TRAININGS = {t.name: t for t in (
+    Training("mlp", "sequential", "Perceptron()", (64, 784), "AdamW", ADAMW, 1.4, 2.0, classes=10),
+    Training("resnet18", "convolutional", "resnet18()", (8, 3, 64, 64), "SGD", {"lr": 0.01, "momentum": 0.9}, 1.3, 1.5, classes=1000),
+    Training("gpt", "sequential", "LanguageModel()", (8, 128), "AdamW", ADAMW, 1.15, 1.3, tokens=1024, classes=1024),
+    Training("lstm-loop", "sequential", "LoopedLSTM()", (100, 1, 256), "AdamW", ADAMW, 3.0, 5.0),
+    Training("lstm-loop-batch8", "sequential", "LoopedLSTM()", (100, 8, 256), "AdamW", ADAMW, 3.0, 5.0),
+)}
+
+
+class Worker:
+    """A process that trains."""
+
+    def __init__(self, backend: str, training: str, threads: int, folder: Path, *more: str) -> None:
+        self.name = backend
+        self.process = subprocess.Popen([sys.executable, "-m", "benchmarks.training_worker", backend, training, str(threads), str(folder), *more],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment())
+        self.times: list[float] = []
+        self.state = self.line() or "failed without a word"
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def burst(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        self.times.append(float(self.line()))
+
+    def stop(self) -> int:
+        """End it; the most memory it had, in kilobytes."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        found = self.line()
+        self.process.wait()
+        return int(found or 0)
+
+
+def compare(name: str, threads: int, rounds: int, folder: Path, backends: Sequence[str]) -> dict[str, Any]:
+    """The medians of all backends on one training, in seconds, and their memory."""
+    Worker("prepare", name, threads, folder).stop()
+    Worker("scriptc", name, threads, folder, "1").stop()        # compiles what is not in the cache yet: not in the process that is measured
+    workers = [Worker(backend, name, threads, folder) for backend in backends]
+    running = [w for w in workers if w.state == "ready"]
+    for _ in range(rounds):
+        for worker in running:
+            worker.burst()
+    memory = {w.name: w.stop() for w in workers}
+    medians = {w.name: statistics.median(w.times) for w in running}
+    peers = {n: t for n, t in medians.items() if n != "scriptc"}
+    best = min(peers, key=lambda n: peers[n]) if peers else ""
+    return {"training": name, "threads": threads, "seconds": medians, "smallest": {w.name: min(w.times) for w in running},
+            "absent": {w.name: w.state for w in workers if w.state != "ready"}, "best peer": best, "peak kilobytes": memory,
+            "ratio": peers[best] / medians["scriptc"] if best and "scriptc" in medians else None, "least": TRAININGS[name].least}
+
+
+def check(name: str, threads: int, folder: Path) -> dict[str, Any]:
+    """How far the losses of 100 steps are apart."""
+    Worker("prepare", name, threads, folder).stop()
+    for backend in ("scriptc", "eager"):
+        worker = Worker(backend, name, threads, folder, str(CHECKED))
+        if worker.state != "ready":
+            return {"training": name, "threads": threads, "failed": f"{backend}: {worker.state}"}
+        worker.stop()
+    ours, theirs = (np.load(folder / f"{name}.{backend}.{threads}.npy") for backend in ("scriptc", "eager"))
+    error = np.abs(ours - theirs) / np.abs(theirs)
+    return {"training": name, "threads": threads, "steps": CHECKED, "largest relative difference": float(error.max()), "first": float(theirs[0]),
+            "last": float(theirs[-1]), "agrees": bool((error < TOLERANCE).all())}
+
+
+def shown(row: dict[str, Any]) -> str:
+    """A row for people."""
+    begin = f"{row['training']:<16} {row['threads']} thread(s)  "
+    if "failed" in row:
+        return begin + row["failed"]
+    if "steps" in row:
+        return begin + f"{'agrees' if row['agrees'] else 'DIFFERS'}: {row['steps']} losses from {row['first']:.4f} to {row['last']:.4f}, " \
+            f"largest relative difference {row['largest relative difference']:.1e}"
+    times = "  ".join(f"{n} {1e3 * t:.3f}" for n, t in sorted(row["seconds"].items(), key=lambda item: item[1]))
+    memory = "  ".join(f"{n} {k // 1024}" for n, k in row["peak kilobytes"].items() if k)
+    ratio = f"{row['ratio']:.2f}x of {row['best peer']} (asked {row['least']})" if row["ratio"] else "no ratio"
+    return begin + f"{ratio}  ms: {times}  peak MB: {memory}" + "".join(f"\n    {n}: {why}" for n, why in row["absent"].items())
+
+
+def rows(threads: Sequence[int], names: Sequence[str], rounds: int, backends: Sequence[str], *, checking: bool) -> Iterator[dict[str, Any]]:
+    """A row per number of threads and training, each printed when it is there."""
+    with tempfile.TemporaryDirectory() as folder:
+        for count in threads:
+            for name in names:
+                row = check(name, count, Path(folder)) if checking else compare(name, count, rounds, Path(folder), backends)
+                print(shown(row), flush=True)
+                yield row
