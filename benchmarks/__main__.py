@@ -2,8 +2,9 @@
 
 `cpu` times calls: every backend is a process of its own; in each round each times one burst of calls while the others wait; a figure is the
 median of the rounds, and a ratio is the best peer's time over ours. `start` times fresh processes up to their first output: with native code
-kept from before, or with `--cold` without; and `--shapes` the first call with a shape that is new to the process. `train` times whole
-training steps, or with `--check` compares the losses of 100 of them with torch's. Peers that are not installed are told as missing. Run it with nothing else running.
+kept from before, or with `--cold` without; and `--shapes` the first call with a shape that is new to the process. `train` times whole training
+steps, or with `--check` compares the losses of 100 of them with torch's. Peers that are not installed are told as missing. Run it with nothing
+else running.
 """
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import pytest
 
 import scriptc
 from benchmarks.suite import WORKLOADS
+from benchmarks.training import TRAININGS
 
 MODELS = Path(__file__).parents[2] / "benchmarks" / "models"
 
@@ -42,7 +43,17 @@ def test_a_fresh_process_tells_its_first_output(tmp_path: Path) -> None:
     assert len(calls) == 2
 
 
+@pytest.mark.oracle
+def test_training_is_compared_with_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    from benchmarks import training
+
+    monkeypatch.setattr(training, "CHECKED", 3)
+    row = training.check("mlp", 1, tmp_path)
+    assert row["agrees"], row
+
+
 def test_every_workload_names_its_source() -> None:
-    for workload in WORKLOADS.values():
+    for workload in (*WORKLOADS.values(), *TRAININGS.values()):
         name = workload.entry.partition("(")[0]
         assert f" {name}(" in (MODELS / f"{workload.file}.py").read_text(encoding="utf-8")

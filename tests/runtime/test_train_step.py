@@ -18,7 +18,7 @@ from scriptc.errors import CallError
 
 MODELS = Path(__file__).with_name("training_models.py")
 INPUTS = {"Perceptron": "float32[N,6]", "Recurrent": "float32[T,N,6]", "Waiting": "float32[N,6]", "Convolutional": "float32[N,2,9,9]",
-          "Tied": "int64[N,5]", "Several": "float32[N,6]"}
+          "Tied": "int64[N,5]", "Several": "float32[N,6]", "Listing": "float32[T,6]"}
 Batch = tuple[np.ndarray, np.ndarray]
 
 
@@ -223,6 +223,16 @@ def test_results_and_targets_in_containers() -> None:
         target = {"classes": classes, "value": x[:, 0], "weight": 0.5}
         value = step(x, target)
         assert np.isclose(value.item(), separately(b, second, (x, {k: Tensor(v) if k != "weight" else v for k, v in target.items()}), loss))  # type: ignore[arg-type]
+    same(a, b)
+
+
+def test_sizes_that_only_a_run_tells() -> None:
+    a, b = fresh("Listing"), fresh("Listing")
+    first, second = OPTIMIZERS["SGD"](a), OPTIMIZERS["SGD"](b)
+    step = train_step(a, loss=F.mse_loss, optimizer=first)
+    for length in (4, 6):
+        x = np.random.default_rng(length).standard_normal((length, 6)).astype(np.float32)
+        assert np.isclose(step(x, x).item(), separately(b, second, (x, x), F.mse_loss), rtol=1e-5)
     same(a, b)
 
 

@@ -89,3 +89,17 @@ class Several(nn.Module):
 
     def forward(self, x):
         return {"classes": self.a(x), "value": self.b(x).squeeze(1)}
+
+
+class Listing(nn.Module):
+    """As many results as there are turns of a loop, which the program's text does not tell."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(6, 6)
+
+    def forward(self, x):
+        out = []
+        for t in range(x.size(0)):
+            out.append(torch.tanh(self.layer(x[t])))  # noqa: PERF401  (the loop is the point)
+        return torch.stack(out)

@@ -18,6 +18,7 @@ from scriptc_runtime.arguments import rebuild
 from scriptc_runtime.device import ARRAYS, Array
 from scriptc_runtime.plan.bind import bind, is_static, type_of_value
 from scriptc_runtime.recording import Recorded, Recorder
+from scriptc_runtime.runner import Runner
 from scriptc_runtime.tensor import Tensor
 
 Loss = Callable[..., Any]
@@ -98,7 +99,11 @@ def joint_of(model_function: Function, state: Sequence[Tensor], leaves: Sequence
     for op in function.ops:
         builder.append(op)
     recorder = Recorder(builder)
-    results = [_outcome(recorder, builder, r, concrete.get(r, r.type)) for r in function.results]
+    kinds = [concrete.get(r, r.type) for r in function.results]
+    if not all(map(is_static, kinds)):      # only the data tells: see what the model makes of it
+        seen = Runner(model_function).run([*leaves, *(t._array for t in state)])
+        kinds = [type_of_value(content, kind) for content, kind in zip(seen, kinds, strict=False)]
+    results = [_outcome(recorder, builder, r, kind) for r, kind in zip(function.results, kinds, strict=True)]
     aims = [Value(TensorType(dtype_of(a.dtype), a.shape), "target") for a in arrays_of(list(targets))]
     remaining = iter(aims)
     value = loss(rebuild(model_function.structure, results), *[_recorded(recorder, t, remaining) for t in targets])
@@ -117,11 +122,14 @@ def joint_of(model_function: Function, state: Sequence[Tensor], leaves: Sequence
 
 
 def _outcome(recorder: Recorder, builder: Builder, value: Value, concrete: Type) -> Any:
-    """A result of the model as the loss sees it: a tensor with the sizes it has in this call, or what is no tensor as it is."""
-    if not isinstance(value.type, TensorType):
+    """A result of the model as the loss sees it: a tensor with the sizes it has in this call, which every later call must have too."""
+    if not isinstance(value.type, TensorType) or not isinstance(concrete, TensorType) or concrete.shape is None:
         raise CallError(diagnostic("R0150", what=f"a result of type {value.type}"))
-    if not is_static(value.type) and is_static(concrete):
-        assert isinstance(concrete, TensorType) and concrete.shape is not None
+    if not is_static(value.type):
+        for dim, size in enumerate(concrete.shape):
+            found = builder.emit_one("size", [value], {"dim": dim})
+            builder.emit("check", [builder.emit_one("scalar_eq", [found, size]), found, size, dim], {  # type: ignore[list-item]
+                "exception": "RuntimeError", "message": "the loss was recorded for a result of size {1} in dimension {2}, found {0}"})
         value = builder.emit_one("reshape", [value, *concrete.shape])  # type: ignore[list-item]
     return recorder.tensor(value)
 
