@@ -15,6 +15,7 @@ VERBS = {
     "check": "Report what keeps a model source from compiling.",
     "train": "Train an archive on data from files.",
     "run": "Run an archive on inputs from files.",
+    "bench": "Time an archive's calls.",
     "inspect": "Show what an archive holds.",
     "verify": "Check an archive's structure, checksums and test vectors.",
     "ops": "Print the table of operators.",

@@ -100,7 +100,11 @@ class Module:
 
     def signature(self, method: str = "forward") -> str:
         """The parameters of a method with their types."""
-        return signature(self.program.functions[self._forms(method)[0]])
+        return signature(self.function(method))
+
+    def function(self, method: str = "forward") -> Function:
+        """The compiled form of a method for the present mode: the first one where several kinds of call were compiled."""
+        return self.program.functions[self._forms(method)[0]]
 
     def _forms(self, method: str) -> list[str]:
         """The compiled forms of a method for the present mode. CallError R0112 or R0113 if there is none."""
