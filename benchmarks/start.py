@@ -117,6 +117,7 @@ def first_run(workload: Workload, threads: int, rounds: int, folder: Path) -> di
     archive = scriptc_archive(workload, folder)
     inputs = input_files(workload, folder)
     answers, settled, fastest = [], [], []
+    Started("scriptc", archive, threads, inputs, {**kept_sources(folder), "SCRIPTC_JIT": "never"})     # leaves compiled sources, no native code
     for turn in range(rounds):
         kept = {**kept_sources(folder), "SCRIPTC_CACHE_DIR": str(folder / f"empty{turn}")}
         started = Started("scriptc", archive, threads, inputs, kept, lasts=LASTS_S)

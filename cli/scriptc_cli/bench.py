@@ -18,7 +18,8 @@ from scriptc_cli.samples import made_inputs, read_sizes, size_options
 
 @click.command("bench")
 @archive_argument
-@click.option("--input", "inputs", multiple=True, metavar="[NAME=]FILE", help="An argument, as for `scriptc run`; made from the signature if none is given.")
+@click.option("--input", "inputs", multiple=True, metavar="[NAME=]FILE",
+              help="An argument, as for `scriptc run`; without any, inputs are made from the signature.")
 @size_options
 @click.option("--method", default="forward", show_default=True, help="The method to call.")
 @click.option("--iterations", type=click.IntRange(1), default=100, show_default=True, help="Calls that are timed.")
@@ -29,9 +30,10 @@ from scriptc_cli.samples import made_inputs, read_sizes, size_options
 def command(archive: Path, inputs: tuple[str, ...], sizes: tuple[str, ...], method: str, iterations: int, warmup: int, threads: int | None,
             device: str, as_json: bool) -> None:
     """Time calls of ARCHIVE.pt."""
-    import scriptc
     from scriptc_runtime.cpu.team import get_num_threads, set_num_threads
     from scriptc_runtime.device import device_named
+
+    import scriptc
 
     if threads is not None:
         set_num_threads(threads)

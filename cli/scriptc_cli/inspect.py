@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from scriptc.ir.graph import Function, Program
 from scriptc.ir.history import Change
 from scriptc.location import printable
 from scriptc_cli.arguments import archive_argument, json_option
+from scriptc_cli.samples import made_inputs, read_sizes, size_options
 
 
 @click.command("inspect")
@@ -19,16 +20,21 @@ from scriptc_cli.arguments import archive_argument, json_option
 @click.option("--ir", is_flag=True, help="Print the functions as text.")
 @click.option("--params", is_flag=True, help="List parameters and buffers.")
 @click.option("--source", is_flag=True, help="Print the embedded source files.")
+@click.option("--memory", is_flag=True, help="Plan a call of forward, for the sizes given by --size, and tell what memory it takes.")
+@size_options
 @json_option
-def command(archive: Path, ir: bool, params: bool, source: bool, as_json: bool) -> None:
+def command(archive: Path, ir: bool, params: bool, source: bool, memory: bool, sizes: tuple[str, ...], as_json: bool) -> None:
     """Show what ARCHIVE.pt holds."""
     from scriptc.ir.archive.encode import load_program, read_history
 
     program, file = load_program(str(archive))
     history = read_history(file)
+    planned = memory_of(archive, read_sizes(sizes)) if memory else None
     if as_json:
-        click.echo(json.dumps(summary(program, file.root.hex(), history), indent=2))
+        click.echo(json.dumps({**summary(program, file.root.hex(), history), **({"memory": planned} if planned else {})}, indent=2))
         return
+    if planned is not None:
+        click.echo("\n".join(f"{name:<9} {size:,} bytes" for name, size in planned.items()))
     if ir:
         from scriptc.ir.printer import print_program
 
@@ -40,8 +46,27 @@ def command(archive: Path, ir: bool, params: bool, source: bool, as_json: bool) 
     if source:
         for text in program.sources:
             click.echo(f"==> {text.name} <==\n{text.text}")
-    if not (ir or params or source):
+    if not (ir or params or source or memory):
         click.echo(overview(program, file.root.hex(), history))
+
+
+def memory_of(archive: Path, sizes: Mapping[str, int]) -> dict[str, int]:
+    """Bytes of a call of `forward` with inputs of these sizes: inputs, state, what lies between, results."""
+    import math
+
+    import numpy as np
+
+    import scriptc
+    from scriptc.ir.types import TensorType
+
+    model = scriptc.load(str(archive))
+    arguments, keywords = made_inputs(model.function(), sizes)
+    plan = model.plan(*arguments, **keywords)
+    results = [k for k in plan.result_types if isinstance(k, TensorType) and k.shape is not None]
+    return {"inputs": sum(a.nbytes for a in (*arguments, *keywords.values()) if isinstance(a, np.ndarray)),
+            "state": sum(a.nbytes for a in {id(a): a for a in model.tensors().values()}.values()),
+            "working": plan.working_bytes,
+            "results": sum(math.prod(d for d in k.shape or () if isinstance(d, int)) * k.dtype.itemsize for k in results)}
 
 
 def overview(program: Program, root: str, history: Sequence[Change] = ()) -> str:

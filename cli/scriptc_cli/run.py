@@ -18,17 +18,21 @@ from scriptc_cli.arguments import archive_argument, json_option
 @click.option("--method", default="forward", show_default=True, help="The method to call.")
 @click.option("--output", type=click.Path(path_type=Path), help="Write the results to this .npz (or .npy for a single one).")
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]))
+@click.option("--profile", "profiled", is_flag=False, flag_value="-", metavar="[FILE.json]",
+              help="Tell on standard error where the time goes, by op, module and source line; FILE.json gets a trace for chrome://tracing.")
 @json_option
-def command(archive: Path, inputs: tuple[str, ...], method: str, output: Path | None, device: str, as_json: bool) -> None:
+def command(archive: Path, inputs: tuple[str, ...], method: str, output: Path | None, device: str, profiled: str | None, as_json: bool) -> None:
     """Run ARCHIVE.pt on inputs from files."""
     import scriptc
 
-    model = scriptc.load(str(archive), device=device)
+    model = scriptc.load(str(archive), device=device, wait=profiled is not None)
     model.eval()
     arguments, keywords = read_inputs(inputs)
     function = model if method == "forward" else getattr(model, method)
     with scriptc.no_grad():
         result = function(*arguments, **keywords)
+        if profiled is not None:
+            show_profile(model, method, arguments, keywords, None if profiled == "-" else Path(profiled))
     named = dict(flatten("output", result))
     if output is not None:
         write(output, named)
@@ -38,6 +42,26 @@ def command(archive: Path, inputs: tuple[str, ...], method: str, output: Path | 
     else:
         for key, value in named.items():
             click.echo(f"{key}: {value.dtype}{list(value.shape)}\n{np.array2string(value, threshold=40, precision=5)}")
+
+
+REPEATS = 20      # of each step of a profile
+
+
+def show_profile(model: Any, method: str, arguments: list[Any], keywords: dict[str, Any], trace: Path | None) -> None:
+    """Time the call and its steps; a table to standard error, a trace to a file."""
+    from scriptc_runtime.cpu.roofline import peaks
+
+    from scriptc_cli.bench import timed
+    from scriptc_cli.profile import entries, table, write_trace
+
+    function = model if method == "forward" else getattr(model, method)
+    whole = float(np.median(timed(lambda: function(*arguments, **keywords), REPEATS)))
+    limits = peaks()
+    rows = entries(model.profile(*arguments, method=method, repeats=REPEATS, **keywords), limits)
+    click.echo(table(rows, whole, limits), err=True)
+    if trace is not None:
+        write_trace(trace, rows)
+        click.echo(f"{trace}: {len(rows)} steps", err=True)
 
 
 def read_inputs(inputs: tuple[str, ...]) -> tuple[list[Any], dict[str, Any]]:

@@ -12,7 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,10 @@ from scriptc_runtime.differentiation import Differentiable
 from scriptc_runtime.plan.lowering import load_engine
 from scriptc_runtime.plan.policy import waiting
 from scriptc_runtime.tensor import Parameter, Tensor
+
+if TYPE_CHECKING:
+    from scriptc_runtime.plan.plan import Plan
+    from scriptc_runtime.plan.profile import Timing
 
 TRAIN = ":train"
 
@@ -119,6 +123,10 @@ class Module:
         return forms
 
     def _call(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        return self._run(*self._bound(method, args, kwargs))
+
+    def _bound(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, Binder]:
+        """The first compiled form that takes these arguments, and the arguments bound to it."""
         failure: CallError | None = None
         for key in self._forms(method):
             binder = Binder(self.program.functions[key], method)
@@ -127,9 +135,23 @@ class Module:
             except CallError as error:
                 failure = failure or error
                 continue
-            return self._run(key, binder)
+            return key, binder
         assert failure is not None
         raise failure
+
+    def plan(self, *args: Any, method: str = "forward", **kwargs: Any) -> Plan:
+        """The plan for such a call."""
+        key, binder = self._bound(method, args, kwargs)
+        return self._compiled(key).runner.plan([*binder.leaves, *(self._state[name]._array for name in binder.function.state)])
+
+    def profile(self, *args: Any, method: str = "forward", repeats: int = 20, **kwargs: Any) -> list[Timing]:
+        """The time of each step of such a call, run by itself `repeats` times in the order of the program; nothing is changed by it."""
+        from scriptc_runtime.plan.profile import profile
+
+        key, binder = self._bound(method, args, kwargs)
+        arguments = [*binder.leaves, *(self._state[name]._array for name in binder.function.state)]
+        with waiting():
+            return profile(self._compiled(key).runner.plan(arguments), arguments, repeats)
 
     def _run(self, key: str, binder: Binder) -> Any:
         function = binder.function

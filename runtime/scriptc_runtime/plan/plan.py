@@ -6,12 +6,15 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from scriptc.ir.graph import Op
 from scriptc.ir.types import Type
+
+if TYPE_CHECKING:
+    from scriptc_runtime.plan.bind import BoundOp
 
 ALIGNMENT = 64  # a cache line, and the widest vector
 
@@ -61,6 +64,7 @@ class Step:
     buffers: tuple[Buffer, ...] = ()
     dead: tuple[int, ...] = ()
     op: Op | None = None
+    ops: tuple[BoundOp, ...] = ()     # all that the kernel computes
 
 
 Item: TypeAlias = Callable[[list[Any]], None]      # runs on the slots of a call
@@ -159,6 +163,11 @@ class Plan:
             self._made = tuple((b.shape, b.dtype) for b in step.buffers)
             place = {slot: index for index, slot in enumerate(self.arguments)}
             self._operands = tuple((place.get(slot, -1), self.template[slot]) for slot in step.inputs)
+
+    @property
+    def working_bytes(self) -> int:
+        """Memory for what lies between the inputs and the results of one call: the arena, and those that kernels have of their own."""
+        return self.arena_size + sum(getattr(step.kernel.run, "arena_size", 0) for step in self.steps)
 
     def run(self, arguments: Sequence[Any], state: list[Any] | None = None) -> list[Any]:
         """The results for `arguments`. Safe to call from many threads: each call has a frame of its own.

@@ -190,7 +190,8 @@ def _number(name: str, lowered: Sequence[_Lowered], arguments: Sequence[Value], 
     steps = tuple(
         Step(item.kernel, tuple(map(slot, item.reads)), tuple(map(slot, item.makes)),
              tuple(buffers[v] for v in item.makes) if item.kernel.writes_out else (), tuple(dead.get(index, ())),
-             item.unit.op if isinstance(item.unit, BoundOp) else item.unit.ops[-1].op)
+             item.unit.op if isinstance(item.unit, BoundOp) else item.unit.ops[-1].op,
+             (item.unit,) if isinstance(item.unit, BoundOp) else tuple(item.unit.ops))
         for index, item in enumerate(lowered))
     kinds = tuple(v.type if isinstance(v, Literal) else binding.types[v] for v in binding.results)
     owned = {v for v in buffers if buffers[v].offset is None and v not in overwritten}

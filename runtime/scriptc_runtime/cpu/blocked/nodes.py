@@ -171,3 +171,18 @@ def _folded_sum(bound: BoundOp, foldable: Any, nodes: list[Node]) -> Node | None
     if found is not None:
         found.residual = node_other
     return found
+
+
+def ops_by_node(cluster: Cluster, nodes: Sequence[Node]) -> dict[int, tuple[BoundOp, ...]]:
+    """For each node, by its number, its op and all that was folded into it."""
+    owners = {node.result: number for number, node in enumerate(nodes)}
+    found: dict[int, list[BoundOp]] = {}
+    for bound in reversed(cluster.ops):     # what is folded into a node is read by something of the node
+        number = next((owners[r] for r in bound.results if r in owners), None)
+        if number is None:
+            continue
+        found.setdefault(number, []).append(bound)
+        if bound is not nodes[number].op:
+            for value in bound.operands:
+                owners.setdefault(value, number)
+    return {number: tuple(reversed(ops)) for number, ops in found.items()}

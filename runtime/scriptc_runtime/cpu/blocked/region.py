@@ -1,8 +1,9 @@
 """A cluster as one kernel: layouts, memory, packed weights, and the list of commands that the tile library runs."""
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,15 @@ from scriptc_runtime import versions
 from scriptc_runtime.cpu import packs, team
 from scriptc_runtime.cpu.blocked import training
 from scriptc_runtime.cpu.blocked.algorithms import algorithm
-from scriptc_runtime.cpu.blocked.nodes import COMBINATION_PLACES, Node, convolution_window, function_of, nodes_of, pool_window
+from scriptc_runtime.cpu.blocked.nodes import (
+    COMBINATION_PLACES,
+    Node,
+    convolution_window,
+    function_of,
+    nodes_of,
+    ops_by_node,
+    pool_window,
+)
 from scriptc_runtime.cpu.blocked.support import Supported, is_worth, plane_shape, unit_of, work_of
 from scriptc_runtime.cpu.driver.native import In, Native, Out, Packed
 from scriptc_runtime.cpu.packs import Pack
@@ -22,6 +31,7 @@ from scriptc_runtime.cpu.tiles import commands, layouts, library
 from scriptc_runtime.cpu.tiles.commands import At, Command, Operands, Part, Window, Word
 from scriptc_runtime.cpu.tiles.geometry import LANES
 from scriptc_runtime.cpu.tiles.layouts import Layout
+from scriptc_runtime.plan.bind import BoundOp
 from scriptc_runtime.plan.clusters import Cluster
 from scriptc_runtime.plan.lowering import lowers_clusters
 from scriptc_runtime.plan.memory import Lifetime, plan_arena
@@ -384,6 +394,18 @@ class Region:
         self._exits = [found["plain", value] for value in self.cluster.outputs]
         self._weight_words = [found[kind, index] for index in self.weights for kind in ("weight", "bias")]
         self.parameters = tuple(dict.fromkeys(i for weights in self.weights.values() for i in weights.inputs))
+
+    def parts(self, *operands: np.ndarray, out: tuple[np.ndarray, ...]) -> Iterator[tuple[tuple[BoundOp, ...], Callable[[], None]]]:
+        """The commands of each node, for a profile; first and last the changes of layout, which no op stands for."""
+        entry, instance = library.entry(), self._instance()
+        held = self._fill(instance, operands, out)
+        threads = min(self.threads, team.get_num_threads())
+        folded = ops_by_node(self.cluster, self.nodes)
+        for index in range(-1, len(self.nodes) + 1):
+            calls = np.ascontiguousarray(instance.calls[[number for number, step in enumerate(self.steps) if step.node == index]])
+            if len(calls):
+                yield folded.get(index, ()), functools.partial(team.run, entry, calls, threads)
+        del held
 
     def __call__(self, *operands: np.ndarray, out: tuple[np.ndarray, ...]) -> None:
         entry = library.ready(self.work)
