@@ -22,6 +22,7 @@ from scriptc_runtime.cuda.kernels.products import (
     shared_bytes,
 )
 from scriptc_runtime.cuda.kernels.tensor_core import DEPTH, Tile
+from scriptc_runtime.cuda.kernels.vectors import MOST_ROWS, WARPS, vector_kernel
 from scriptc_runtime.cuda.launches import Emit, Work
 from scriptc_runtime.cuda.lowering import emits, static_shape
 from scriptc_runtime.cuda.printer import collapsed
@@ -102,8 +103,14 @@ def product(work: Work, a: Operand, b: Operand, c: Result, rows: int, columns: i
             geometry: Geometry | None = None, bias: DeviceArray | None = None, along: str = "column", bias_inner: int = 0,
             always_split: bool = False) -> None:
     """c = a b for each of outer x inner, with a bias per `row` or `column`. `always_split`: the result's columns are not neighbours."""
-    geometry = geometry or Geometry()
     dtype = c.array.dtype
+    if rows <= MOST_ROWS and outer * inner == 1 and geometry is None and a.source.deep and b.source.deep and along == "column":
+        vector = a.source.vector and b.source.vector
+        kernel = vector_kernel(rows, dtype.name, vector=vector, bias=bias is not None)
+        work.launch(kernel, -(-columns // WARPS), 32 * WARPS, a.array, b.array, unread(work.engine, dtype.name) if bias is None else bias, c.array,
+                    *map(np.int64, (columns, depth, a.ld, b.ld, c.ld)))
+        return
+    geometry = geometry or Geometry()
     kind = KINDS[dtype.name]
     if work.engine.driver.simulated:
         tile, splits = SIMULATED_TILE, 1 + (depth > 2 * DEPTH[kind] and rows * columns < 2048)
