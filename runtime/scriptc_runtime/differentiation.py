@@ -119,7 +119,7 @@ class Differentiable:
             gradient = differentiate(self.function, wrt_inputs=wrt_inputs, wrt_state=wrt_state)
         except CompileError as error:
             return _Pair(None, None, None, error)
-        return _Pair(gradient, Runner(gradient.forward, self._target), Runner(gradient.backward, self._target))
+        return _Pair(gradient, Runner(gradient.forward, self._target), Runner(gradient.backward, self._target, counts=True))
 
 
 def _incoming(gradient: Any, shape: tuple[int, ...], dtype: np.dtype, device: Device | None) -> Any:

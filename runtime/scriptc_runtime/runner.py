@@ -8,25 +8,39 @@ import numpy as np
 
 import scriptc.ir.ops  # noqa: F401  (fills the table that planning reads)
 from scriptc.ir.graph import Function
+from scriptc.ir.types import IntType
 from scriptc_runtime.device import DeviceArray
 from scriptc_runtime.plan.bind import signature_of, type_of_value
 from scriptc_runtime.plan.cache import PlanCache
 from scriptc_runtime.plan.plan import Plan
 from scriptc_runtime.plan.schedule import make_plan
 
+FEW = 4      # sets of ints for which arguments of the same shapes have plans of their own
+
 
 class Runner:
-    """Runs one `Function`. Arguments are its inputs, then its state, in order; safe to call from many threads."""
+    """Runs one `Function`. Arguments are its inputs, then its state, in order; safe to call from many threads.
 
-    def __init__(self, function: Function, target: str = "cpu") -> None:
+    `counts`: ints among the arguments are mostly sizes, and plans may know them, for a few of each shape of the tensors.
+    """
+
+    def __init__(self, function: Function, target: str = "cpu", counts: bool = False) -> None:
         self.function = function
         self._target = target
         self._region = function.body
         self._plans: PlanCache[Plan] = PlanCache()
+        self._counts: dict[object, set[object]] | None = {} if counts else None
 
     def plan(self, arguments: Sequence[Any]) -> Plan:
         """The plan for arguments of these shapes. CallError where they do not fit the program."""
-        return self._plans.get(signature_of(arguments), lambda: self._make(arguments))
+        key: object = signature_of(arguments)
+        ints = {i: a for i, a in enumerate(arguments) if type(a) is int} if self._counts is not None else {}
+        if ints and self._counts is not None:
+            numbers, seen = tuple(ints.values()), self._counts.setdefault(key, set())
+            if numbers in seen or len(seen) < FEW:
+                seen.add(numbers)
+                return self._plans.get((key, numbers), lambda: self._make(arguments, ints))
+        return self._plans.get(key, lambda: self._make(arguments, {}))
 
     def plan_of_types(self, over: Mapping[int, int], held: Collection[int], arguments: Sequence[Any] = ()) -> Plan:
         """A plan by the parameters' own types, those of the last ones by `arguments`; `over` and `held` as of `make_plan`. It is not kept."""
@@ -53,10 +67,12 @@ class Runner:
         return [arguments[i] for i in function.input_updates] + [
             array for name, array in zip(function.state, arguments[count:], strict=True) if name in function.updates]
 
-    def _make(self, arguments: Sequence[Any]) -> Plan:
-        types = {value: type_of_value(content, value.type)
-                 for value, content in zip(self._region.params, arguments, strict=True)}
-        return make_plan(self._region, self._region.params, types, {}, name=self.function.name, target=self._target)
+    def _make(self, arguments: Sequence[Any], known: Mapping[int, int]) -> Plan:
+        params = self._region.params
+        types = {value: IntType(known[i]) if i in known else type_of_value(content, value.type)
+                 for i, (value, content) in enumerate(zip(params, arguments, strict=True))}
+        return make_plan(self._region, params, types, {params[i]: number for i, number in known.items()}, name=self.function.name,
+                         target=self._target)
 
 
 def detached(result: Any, arguments: Sequence[Any]) -> Any:

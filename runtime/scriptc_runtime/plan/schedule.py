@@ -19,10 +19,12 @@ from scriptc_runtime.plan.clusters import Cluster, finish, gather
 from scriptc_runtime.plan.control import branch_kernel, loop_kernel
 from scriptc_runtime.plan.fusion import Group, Unit, fuse
 from scriptc_runtime.plan.hoisting import hoist
+from scriptc_runtime.plan.known import evaluate
 from scriptc_runtime.plan.lowering import ACCEPTS, CHAINS, CLUSTERS, GROUP_LOWERINGS, LINKERS, MEMORIES, ROUTINES, load_engine, lower
 from scriptc_runtime.plan.memory import Lifetime, plan_arena
 from scriptc_runtime.plan.overwriting import overwriting
 from scriptc_runtime.plan.plan import HOST, Buffer, Kernel, Plan, Step, debugging
+from scriptc_runtime.plan.scatters import join_parts
 
 NOTHING: Mapping[Any, Any] = MappingProxyType({})
 FEW_OPS = 48   # of a program without control flow that may be so small as a whole that it should be one call
@@ -50,6 +52,8 @@ def make_plan(region: Region, arguments: Sequence[Value], types: Mapping[Value, 
     """
     load_engine(target)
     binding = hoist(bind(region, types, constants))
+    if target == "cpu":     # elsewhere constants would have to be moved there
+        binding = join_parts(evaluate(binding))
 
     def nested(inner: Region, values: Sequence[Value], kinds: Mapping[Value, Type], known: Mapping[Value, Any]) -> Plan:
         return make_plan(inner, values, kinds, known, name=f"{name}/region", target=target, routines=routines)

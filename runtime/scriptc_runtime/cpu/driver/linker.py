@@ -54,7 +54,7 @@ class _Linker:
         self.last_use: dict[int, int] = {}      # of slots, by views of them too
         self.escaping = _escaping(plan)
         for slot, content in enumerate(plan.template):
-            if isinstance(content, np.ndarray) and content.flags.c_contiguous:
+            if isinstance(content, np.ndarray) and content.flags.aligned:
                 self.known[slot] = Known(content)
 
     def items(self) -> list[Item]:
@@ -110,10 +110,27 @@ class _Linker:
             self.known[slot] = Known(array, source.root, source.stand_in, (*source.views, see))
             self.draft.seen.append((slot, step.inputs[0], see))
             return True
-        made = None if slot in self.escaping or array.size != source.array.size else self._gathered(index, source, array.shape)
+        if array.size != source.array.size:
+            return False
+        if slot in self.escaping:
+            return self._leaves(index, slot, source, array.shape)
+        made = self._gathered(index, source, array.shape)
         if made is None:
             return False
         self.known[slot] = Known(made)
+        return True
+
+    def _leaves(self, index: int, slot: int, source: Known, shape: tuple[int, ...]) -> bool:
+        """Copy an array's elements to one of their own that outlives the call."""
+        target: np.ndarray = np.empty(source.array.shape, source.array.dtype)
+        command = copy(source.array, target, At(In(0)), At(Out(0)))
+        if command is None:
+            return False
+        place = self._place(index, source)
+        edge = self.draft.leaving.setdefault(slot, Edge(slot, shape, target.dtype))
+        self._add(command, {In(0): place, Out(0): Spot(0, edge.words)})
+        stand_in = target.reshape(shape)
+        self.known[slot] = Known(stand_in, slot, stand_in)
         return True
 
     def _gathered(self, index: int, source: Known, shape: tuple[int, ...]) -> np.ndarray | None:
