@@ -123,6 +123,12 @@ class Hardware:
         finally:
             self._driver.cuGraphDestroy(graph)
 
+    def abandon_capture(self) -> None:
+        """End a capture that failed."""
+        code, graph = self._driver.cuStreamEndCapture(self.stream)
+        if int(code) == 0 and graph:
+            self._driver.cuGraphDestroy(graph)
+
     def launch_graph(self, graph: Any) -> None:
         self._check(self._driver.cuGraphLaunch(graph, self.stream))
 

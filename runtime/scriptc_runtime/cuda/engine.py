@@ -149,6 +149,9 @@ class Engine:
         """Launch the work; the caller holds the lock."""
         self.counts["launches"] += len(work.launches)
         self._unread = self._unread or work.checked
+        self._put(work)
+
+    def _put(self, work: Work) -> None:
         for item in work.launches:
             if self.driver.simulated:
                 kernel = compilation.made(item.kernel) if isinstance(item.kernel, compilation.Text) else item.kernel
@@ -158,6 +161,27 @@ class Engine:
             function = self._function(item.kernel, tuple(kind for kind, _ in given), item.shared)
             parameters = compilation.Parameters(given)
             self.driver.launch(function, item.grid, item.block, item.shared, parameters.table)
+
+    def capture(self, work: Work) -> Any:
+        """The work as a graph; it does not run. The caller holds the lock and has prepared the work."""
+        self.driver.begin_capture()
+        try:
+            self._put(work)
+        except BaseException:
+            self.driver.abandon_capture()
+            raise
+        return self.driver.end_capture()
+
+    def launch_graph(self, graph: Any, checked: bool) -> None:
+        """Launch a captured work; the caller holds the lock."""
+        self.counts["graphs"] += 1
+        self._unread = self._unread or checked
+        self.driver.launch_graph(graph)
+
+    def forget(self, graph: Any) -> None:
+        """Drop a graph."""
+        with self.lock:
+            self.driver.destroy_graph(graph)
 
     def prepare(self, work: Work) -> None:
         """Compile and load every kernel of the work."""

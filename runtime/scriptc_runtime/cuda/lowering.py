@@ -35,14 +35,29 @@ READS_SHAPES: dict[str, Callable[..., Any]] = {}    # ops that look at a tensor'
 HOST_REASONS: dict[str, str] = {}      # ops that the host does, always, and why
 
 
-def emits(*names: str) -> Callable[[Lowering], Lowering]:
-    """Register the lowering of the ops `names`."""
+SECOND: dict[str, Lowering] = {}       # what serves the cases that the first lowering refuses
+
+
+def emits(*names: str, second: bool = False) -> Callable[[Lowering], Lowering]:
+    """Register the lowering of the ops `names`; a `second` one is asked where the first gives a reason."""
     def register(lowering: Lowering) -> Lowering:
         for name in names:
-            EMITS[name] = lowering
-            LOWERINGS["cuda", name] = functools.partial(_kernel, lowering)
+            (SECOND if second else EMITS)[name] = lowering
+            LOWERINGS["cuda", name] = functools.partial(_kernel, functools.partial(_chosen, name))
         return lowering
     return register
+
+
+def _chosen(name: str, site: Site) -> Emit | str:
+    """What the first lowering that serves a site gives, or the reason of the last."""
+    found: Emit | str = "no kernel"
+    for table in (EMITS, SECOND):
+        lowering = table.get(name)
+        if lowering is not None:
+            found = lowering(site)
+            if not isinstance(found, str):
+                return found
+    return found
 
 
 def views(name: str, *, in_order: bool = False) -> Callable[[View], View]:

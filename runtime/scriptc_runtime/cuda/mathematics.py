@@ -22,7 +22,20 @@ _INT64_MIN = -(2**63)
 
 _fmod: Any = np.fmod if SIMULATED else math.fmod
 _copysign: Any = np.copysign if SIMULATED else math.copysign
-_floor: Any = np.floor if SIMULATED else math.floor
+
+
+@functools.cache
+def _roundings() -> dict[str, Any]:
+    """floor4, floor8, ...: to whole numbers, as floats. Those of `math` give ints, which not all floats have."""
+    names = ("floor", "ceil", "trunc", "rint")
+    if SIMULATED:
+        return {f"{name}{size}": getattr(np, name) for name in names for size in (4, 8)}
+    from numba.cuda import libdevice
+
+    return {f"{name}{size}": getattr(libdevice, name + ("f" if size == 4 else "")) for name in names for size in (4, 8)}
+
+
+_floor: Any = _roundings()["floor8"]
 
 
 def _device(function: Callable[..., Any]) -> Any:
@@ -72,11 +85,11 @@ def floor_quotient(a: Any, b: Any) -> Any:
         q = q - b / b
     if q == 0:
         return _copysign(q, a / b)
-    f = _floor(q)
+    f = _floor(np.float64(q))
     return f + b / b if q - f > b / b / 2 else f
 
 
-_OWN: dict[str, Any] = {"trunc8": truncated, "ipow": power_of, "rem": remainder_of, "fdiv": floor_quotient, "fmod": _fmod}
+_OWN: dict[str, Any] = {"whole": truncated, "ipow": power_of, "rem": remainder_of, "fdiv": floor_quotient, "fmod": _fmod}
 
 
 @functools.cache
@@ -87,8 +100,7 @@ def _library() -> dict[str, Any]:
 def namespace() -> dict[str, Any]:
     """The globals of a printed kernel, without builtins."""
     return {
-        "__builtins__": {}, "range": range, "inf": math.inf, "cuda": cuda, **_library(), **_OWN, **access.namespace(),
-        "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc, "rint": np.rint,
+        "__builtins__": {}, "range": range, "inf": math.inf, "cuda": cuda, **_library(), **_roundings(), **_OWN, **access.namespace(),
         "f4": np.float32, "f8": np.float64, "i1": np.int8, "i2": np.int16, "i4": np.int32, "i8": np.int64, "u1": np.uint8, "u2": np.uint16,
         "u4": np.uint32, "u8": np.uint64, "b1": np.bool_ if SIMULATED else bool,
     }

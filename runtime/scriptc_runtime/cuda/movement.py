@@ -10,7 +10,6 @@ import numpy as np
 
 from scriptc.ir.types import dtype_of
 from scriptc_runtime.cpu.scalars import CONVERSIONS
-from scriptc_runtime.cuda import access as memory_access
 from scriptc_runtime.cuda.launches import Work
 from scriptc_runtime.cuda.printer import Access, Constant, Formula, Printed, broadcast_strides, collapsed, computed, print_kernel
 from scriptc_runtime.device import DeviceArray
@@ -52,7 +51,7 @@ def _printed(formula: Formula, shape: tuple[int, ...], strides: tuple[tuple[int,
     dtypes = [*formula.inputs, *(dtype for _, dtype in formula.outputs)]
     accesses = [Access(d, tuple(m), a or 16) for d, m, a in zip(dtypes, merged, alignments, strict=True)]
     count = len(formula.inputs)
-    return print_kernel(formula, sizes, accesses[:count], accesses[count:], vectors=memory_access.COMPLETE,
+    return print_kernel(formula, sizes, accesses[:count], accesses[count:], vectors=True,
                         wide=max(reach, math.prod(sizes)) >= MOST_32_BITS)
 
 

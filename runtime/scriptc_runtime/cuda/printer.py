@@ -16,7 +16,6 @@ from scriptc.ir.graph import Literal, Value
 from scriptc.ir.types import DTYPES, TensorType
 from scriptc_runtime.cpu.printer import Element, FormulaPrinter, Late, Unprintable, operand_shape, trace
 from scriptc_runtime.cpu.scalars import CONVERSIONS, FLOATS, INTEGERS
-from scriptc_runtime.cuda import access
 from scriptc_runtime.cuda.compilation import Text
 from scriptc_runtime.cuda.mathematics import namespace
 from scriptc_runtime.cuda.spelling import HALVES, spelling
@@ -24,7 +23,7 @@ from scriptc_runtime.plan.bind import BoundOp
 from scriptc_runtime.plan.fusion import Group
 
 VECTOR = 4            # elements a thread takes at a time
-_DTYPES = frozenset((*CONVERSIONS, *(HALVES if access.COMPLETE else ())))
+_DTYPES = frozenset((*CONVERSIONS, *HALVES))
 _LOADS = {"float16": "h4({0})", "bfloat16": "g4({0})", "bool": "({0} != 0)"}
 _STORES = {"float16": "h2({0})", "bfloat16": "g2({0})", "bool": "u1(1 if {0} else 0)"}
 
@@ -84,7 +83,7 @@ class DevicePrinter(FormulaPrinter):
             number = value if value.dtype == "float32" else self.convert(value, "float32")
             return self.assign(_LOADS[dtype].format(_STORES[dtype].format(number.name)), "float32")
         if value.dtype in FLOATS and dtype in INTEGERS:
-            return self.assign(f"{CONVERSIONS[dtype]}(trunc8({value.name}))", dtype)
+            return self.assign(f"{CONVERSIONS[dtype]}(whole({value.name}))", dtype)
         return super().convert(value, dtype)
 
     def select(self, condition: Any, a: Any, b: Any) -> Element:

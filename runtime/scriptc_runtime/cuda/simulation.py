@@ -4,6 +4,8 @@ from __future__ import annotations
 import ctypes
 import functools
 import itertools
+import sys
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,6 +15,29 @@ import numpy as np
 from scriptc_runtime.cuda.driver import Properties
 
 MOST_BLOCKS, MOST_THREADS = 2, 2     # of a kernel whose loops stride over the grid: enough to see that they do
+SWITCH_S = 1e-5                      # between Python's threads: those that wait at a barrier look for each other's arrival
+
+
+@functools.cache
+def _mend() -> None:
+    """Let all threads of a block get the same shared array: the simulator's own function may give two to threads that ask at once."""
+    from numba.core import types
+    from numba.cuda.simulator.kernelapi import FakeCUDAShared
+    from numba.np import numpy_support
+
+    original: Any = FakeCUDAShared.array
+    allocating = threading.Lock()
+
+    def array(self: Any, shape: Any, dtype: Any) -> Any:
+        if shape == 0:      # dynamic shared memory is one array from the start
+            return original(self, shape, dtype)
+        frame = sys._getframe(1)
+        caller = frame.f_code, frame.f_lineno
+        with allocating:
+            if caller not in self._allocations:
+                self._allocations[caller] = np.empty(shape, numpy_support.as_dtype(dtype) if isinstance(dtype, types.Type) else dtype)
+            return self._allocations[caller]
+    FakeCUDAShared.array = array  # type: ignore[method-assign]
 
 
 class Simulated:
@@ -22,6 +47,7 @@ class Simulated:
     properties = Properties("simulator", (9, 0), 2, 1 << 30)
 
     def __init__(self) -> None:
+        _mend()
         self._memory: dict[int, np.ndarray] = {}
         self._captured: list[Callable[[], Any]] | None = None
         self._ticks = itertools.count()
@@ -69,7 +95,12 @@ class Simulated:
         def act() -> None:
             with warnings.catch_warnings():     # numpy's, in threads that do not inherit `errstate`
                 warnings.simplefilter("ignore", RuntimeWarning)
-                kernel[tuple(grid), tuple(block), 0, shared](*arguments)
+                before = sys.getswitchinterval()
+                sys.setswitchinterval(SWITCH_S)
+                try:
+                    kernel[tuple(grid), tuple(block), 0, shared](*arguments)
+                finally:
+                    sys.setswitchinterval(before)
         self._do(act)
 
     def begin_capture(self) -> None:
@@ -79,6 +110,9 @@ class Simulated:
     def end_capture(self) -> Any:
         found, self._captured = self._captured, None
         return found
+
+    def abandon_capture(self) -> None:
+        self._captured = None
 
     def launch_graph(self, graph: Any) -> None:
         for act in graph:

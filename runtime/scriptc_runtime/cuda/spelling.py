@@ -6,7 +6,8 @@ from scriptc_runtime.cpu.scalars import BOOL_OPS, FLOAT_OPS, FLOATS, INTEGER_OPS
 HALVES = ("float16", "bfloat16")     # 16 bits in memory, float32 in formulas
 
 _FLOATS: dict[str, str] = {
-    **FLOAT_OPS, "fmod": "fmod({0}, {1})", "remainder": "rem({0}, {1})", "floor_divide": "fdiv({0}, {1})", "round": "rint({0})",
+    **FLOAT_OPS, "fmod": "fmod({0}, {1})", "remainder": "rem({0}, {1})", "floor_divide": "fdiv({0}, {1})",
+    "floor": "floor{size}({0})", "ceil": "ceil{size}({0})", "trunc": "trunc{size}({0})", "round": "rint{size}({0})",
 }
 _INTEGERS: dict[str, str] = {
     **INTEGER_OPS, "sign": "({T}(1) if {0} > {T}(0) else ({T}(-1) if {0} < {T}(0) else {T}(0)))",
@@ -30,4 +31,4 @@ def spelling(name: str, dtype: str) -> str | None:
     pattern = table.get(name)
     if pattern is not None and dtype in _BITS:
         pattern = pattern.replace("{bits}", str(_BITS[dtype])).replace("{last}", str(_BITS[dtype] - 1))
-    return pattern
+    return None if pattern is None else pattern.replace("{size}", "4" if dtype == "float32" else "8")

@@ -34,8 +34,15 @@ class Begun:
 
     def layout(self) -> tuple[object, ...]:
         """What the program depends on, besides shapes, which parameters keep."""
-        return (tuple(map(id, self.parameters)), tuple(self.indices),
+        return (tuple(map(id, self.parameters)), tuple(self.indices), target_of(self.parameters[0]._array),
                 tuple((s.dtype, tuple(s.values), tuple(s.form.items())) for s in self.sets))
+
+    def settle(self) -> None:
+        """Put states where their parameters are: new ones are made on the host, and a model may have moved since."""
+        for parameter, entries in zip(self.parameters, self.states, strict=True):
+            where = device_of(parameter._array)
+            entries.update({n: beside(host(a), parameter._array, a.dtype) for n, a in entries.items()
+                            if isinstance(a, ARRAYS) and device_of(a) is not where})
 
     def members(self) -> list[Member]:
         """The parameters as a program of the update takes them."""
@@ -84,9 +91,8 @@ class Stepper:
         """Update the parameters and their states in place. `gradients` are not changed."""
         arrays = [p._writable() for p in begun.parameters]
         contiguous = all(array.flags.c_contiguous for array in arrays)
-        target = target_of(arrays[0])
         dtypes = tuple(g.dtype for g in gradients)
-        prepared = self._prepared.get((begun.layout(), contiguous, target, dtypes),
+        prepared = self._prepared.get((begun.layout(), contiguous, dtypes),
                                       lambda: _Prepared(self._rule, begun, contiguous, device_of(arrays[0]), dtypes))
         prepared.run(begun, arrays, gradients)
 
@@ -95,9 +101,7 @@ class _Prepared:
     """The plan of steps of one layout."""
 
     def __init__(self, rule: Rule, begun: Begun, contiguous: bool, device: Device | None, gradients: Sequence[np.dtype]) -> None:
-        for parameter, entries in zip(begun.parameters, begun.states, strict=True):     # a model may have moved since they were made
-            entries.update({n: beside(host(a), parameter._array, a.dtype) for n, a in entries.items()
-                            if isinstance(a, ARRAYS) and device_of(a) is not device})
+        begun.settle()
         self._members = [replace(m, gradient=dtype) for m, dtype in zip(begun.members(), gradients, strict=True)]
         self._update = update_of(rule, self._members, [(s.dtype, tuple(s.values), s.form) for s in begun.sets])
         self._numbers = Numbers(begun.sets, device)

@@ -139,6 +139,7 @@ class _Call:
         return Tensor(loss)
 
     def _planned(self, step: TrainStep, begun: Begun, phase: Options, fits: Sequence[int], arguments: Sequence[Any]) -> _Program:
+        begun.settle()
         members = begun.members() if begun.sets else []
         made = step_program(self._source, members, begun.sets, step.optimizer.rule, phase)
         return _Program(made.function, made.writes, begun, members, len(self._joint.owned), set(fits), arguments, step.model._device)
