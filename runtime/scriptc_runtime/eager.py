@@ -43,7 +43,7 @@ def apply(definition: OpDef, arguments: Sequence[Any], attributes: Mapping[str, 
     for tensor in tensors:
         if isinstance(tensor, Recorded):
             return _wrapped(tensor._recorder.emit(definition, operands, attributes))
-    device = _common_device(tensors)
+    device = common_device(tensors)
     if device is not None:     # numbers of the host go where the others are
         operands = [o._moved(device) if isinstance(o, Tensor) else o for o in operands]
         tensors = [o for o in operands if isinstance(o, Tensor)]
@@ -57,7 +57,7 @@ def apply(definition: OpDef, arguments: Sequence[Any], attributes: Mapping[str, 
     return _wrapped([Tensor(r) if isinstance(r, ARRAYS) else r for r in compiled.runner.run(arrays)])
 
 
-def _common_device(tensors: Sequence[Tensor]) -> Device | None:
+def common_device(tensors: Sequence[Tensor]) -> Device | None:
     """Where the tensors are; 0-d ones of the host may stand beside others. RuntimeError, as torch's, if they are in different places."""
     found = {device_of(t._array): t for t in tensors if t.ndim or device_of(t._array) is not None}
     if len(found) > 1:

@@ -37,7 +37,7 @@ class Recorder:
 
     def emit(self, definition: OpDef, operands: Sequence[Any], attributes: Mapping[str, Any]) -> tuple[Any, ...]:
         """The op on tensors and Python scalars. CallError if it refuses them."""
-        values = [self._value_of(o) if isinstance(o, Tensor) else o for o in operands]
+        values = [self.value_of(o) if isinstance(o, Tensor) else o for o in operands]
         try:
             results = self.builder.emit(definition, values, attributes)
             if not tape.is_grad_enabled():
@@ -46,7 +46,8 @@ class Recorder:
             raise CallError(*error.diagnostics) from None
         return tuple(self.tensor(r) if isinstance(r.type, TensorType) else r for r in results)
 
-    def _value_of(self, tensor: Tensor) -> Value:
+    def value_of(self, tensor: Tensor) -> Value:
+        """The value behind a tensor; one with elements becomes an input of what is recorded."""
         if isinstance(tensor, Recorded):
             if tensor._recorder is not self:
                 raise CallError(diagnostic("R0150", what="a tensor of another recording"))

@@ -374,7 +374,7 @@ class Tensor(Operators):
                     result = result._apply("slice", result, part.start or 0, stop, step, dim=dim)
                 dim += 1
             elif isinstance(part, Tensor | np.ndarray | list):
-                indices += [None] * (dim - len(indices)) + [Tensor(part)]
+                indices += [None] * (dim - len(indices)) + [part if isinstance(part, Tensor) else Tensor(part)]
                 dim += 1
             else:
                 result = result._apply("select", result, int(part), dim=dim)

@@ -1,4 +1,4 @@
-"""Losses and activations on tensors, with torch's names and defaults (torch.nn.functional).
+"""Losses, activations and distances on tensors, with torch's names and defaults (torch.nn.functional).
 
 Every op of the registry that takes a tensor first is here too, by its own name.
 """
@@ -7,126 +7,155 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from scriptc.errors import CallError, diagnostic
 from scriptc.ir.registry import REGISTRY
-from scriptc.ir.types import FLOAT_CATEGORY
+from scriptc_runtime.composite import composite
 from scriptc_runtime.eager import apply
+from scriptc_runtime.nn.distances import cosine_similarity, normalize, pairwise_distance
+from scriptc_runtime.nn.losses import (
+    as_tensor,
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cosine_embedding_loss,
+    cross_entropy,
+    ctc_loss,
+    gaussian_nll_loss,
+    hinge_embedding_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    margin_ranking_loss,
+    mse_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    nll_loss,
+    poisson_nll_loss,
+    refused,
+    smooth_l1_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
 from scriptc_runtime.tensor import Tensor
 
-
-def _tensor(value: Any) -> Tensor:
-    return value if isinstance(value, Tensor) else Tensor(value)
-
-
-def _reduced(loss: Tensor, reduction: str) -> Tensor:
-    """`mean`, `sum` or `none` of the elements."""
-    if reduction == "mean":
-        return loss.mean()
-    if reduction == "sum":
-        return loss.sum()
-    if reduction == "none":
-        return loss
-    raise CallError(diagnostic("R0120", message=f"reduction is {reduction!r}, expected 'mean', 'sum' or 'none'"))
+__all__ = [
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "cosine_embedding_loss", "cosine_similarity", "cross_entropy", "ctc_loss",
+    "elu", "gaussian_nll_loss", "gelu", "glu", "hardtanh", "hinge_embedding_loss", "huber_loss", "kl_div", "l1_loss", "leaky_relu", "linear",
+    "log_softmax", "logsigmoid", "margin_ranking_loss", "mse_loss", "multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss",
+    "nll_loss", "normalize", "one_hot", "pairwise_distance", "poisson_nll_loss", "relu", "relu6", "selu", "sigmoid", "silu", "smooth_l1_loss",
+    "soft_margin_loss", "softmax", "softmin", "softplus", "tanh", "triplet_margin_loss", "triplet_margin_with_distance_loss",
+]
 
 
-def _like(target: Any, input: Tensor) -> Tensor:
-    """The target in the dtype of the input. CallError if the shapes differ: broadcasting a loss is nearly always a bug."""
-    tensor = _tensor(target)
-    if tensor.shape != input.shape:
-        raise CallError(diagnostic("R0120", message=f"input has shape {list(input.shape)} and target {list(tensor.shape)}"))
-    return tensor.to(input.dtype)
-
-
-def cross_entropy(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean",
-                  label_smoothing: float = 0.0) -> Tensor:
-    """-log_softmax(input)[target]: input [N, C, *] or [C], target int classes or class probabilities."""
-    classes = _tensor(target)
-    if classes.dtype.category < FLOAT_CATEGORY:
-        classes = classes.long()
-    return apply(REGISTRY["cross_entropy"], (_tensor(input), classes, None if weight is None else _tensor(weight)),
-                 {"ignore_index": ignore_index, "label_smoothing": label_smoothing, "reduction": reduction})
-
-
-def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
-    """-input[target] of log-probabilities [N, C, *] or [C]."""
-    return apply(REGISTRY["nll_loss"], (_tensor(input), _tensor(target).long(), None if weight is None else _tensor(weight)),
-                 {"ignore_index": ignore_index, "reduction": reduction})
-
-
-def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
-    """(input - target)²"""
-    x = _tensor(input)
-    difference = x - _like(target, x)
-    return _reduced(difference * difference, reduction)
-
-
-def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
-    """|input - target|"""
-    x = _tensor(input)
-    return _reduced((x - _like(target, x)).abs(), reduction)
-
-
-def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Tensor:
-    """d² / (2 beta) where d = |input - target| < beta, else d - beta / 2 (Girshick 2015)"""
-    if beta == 0:
-        return l1_loss(input, target, reduction)
-    x = _tensor(input)
-    d = (x - _like(target, x)).abs()
-    return _reduced(apply(REGISTRY["where"], (d < beta, d * d * (0.5 / beta), d - 0.5 * beta), {}), reduction)
-
-
-def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
-    """d² / 2 where d = |input - target| < delta, else delta (d - delta / 2)"""
-    return smooth_l1_loss(input, target, reduction, delta) * delta
-
-
-def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:
-    """-(t log(p) + (1 - t) log(1 - p)), each logarithm held above -100 as in torch"""
-    p = _tensor(input)
-    t = _like(target, p)
-    low = -100.0
-    loss = -(t * p.log().clamp(low, None) + (1.0 - t) * (-p).log1p().clamp(low, None))
-    return _reduced(loss if weight is None else loss * _tensor(weight), reduction)
-
-
-def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None, reduction: str = "mean",
-                                     pos_weight: Any = None) -> Tensor:
-    """binary_cross_entropy(sigmoid(input), target) without overflow"""
-    x = _tensor(input)
-    t = _like(target, x)
-    if pos_weight is None:
-        loss = (1.0 - t) * x - x.logsigmoid()
-    else:
-        loss = (1.0 - t) * x - (1.0 + (_tensor(pos_weight) - 1.0) * t) * x.logsigmoid()
-    return _reduced(loss if weight is None else loss * _tensor(weight), reduction)
-
-
-def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Tensor:
-    """target (log(target) - input) for log-probabilities `input`; reduction `batchmean` divides by the batch size"""
-    x = _tensor(input)
-    t = _like(target, x)
-    if log_target:
-        loss = t.exp() * (t - x)
-    else:
-        loss = apply(REGISTRY["where"], (t > 0.0, t * (t.clamp(float(np.finfo(np.float32).tiny), None).log() - x), t * 0.0), {})
-    return loss.sum() / x.shape[0] if reduction == "batchmean" else _reduced(loss, reduction)
+def _applied(name: str, input: Any, **attributes: Any) -> Tensor:
+    made: Tensor = apply(REGISTRY[name], (as_tensor(input),), attributes)
+    return made
 
 
 def softmax(input: Any, dim: int) -> Tensor:
     """exp(x) / sum(exp(x)) along `dim`"""
-    return apply(REGISTRY["softmax"], (_tensor(input),), {"dim": dim})
+    return _applied("softmax", input, dim=dim)
+
+
+def softmin(input: Any, dim: int) -> Tensor:
+    """softmax(-x) along `dim`"""
+    return _applied("softmax", -as_tensor(input), dim=dim)
 
 
 def log_softmax(input: Any, dim: int) -> Tensor:
     """log(softmax(x)) along `dim`"""
-    return apply(REGISTRY["log_softmax"], (_tensor(input),), {"dim": dim})
+    return _applied("log_softmax", input, dim=dim)
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
     """input @ weight.T + bias"""
-    return apply(REGISTRY["linear"], (_tensor(input), _tensor(weight), None if bias is None else _tensor(bias)), {})
+    made: Tensor = apply(REGISTRY["linear"], (as_tensor(input), as_tensor(weight), None if bias is None else as_tensor(bias)), {})
+    return made
+
+
+def relu(input: Any) -> Tensor:
+    """max(x, 0)"""
+    return _applied("relu", input)
+
+
+def relu6(input: Any) -> Tensor:
+    """min(max(x, 0), 6)"""
+    return _applied("hardtanh", input, min_value=0.0, max_value=6.0)
+
+
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """x limited to [min_val, max_val]"""
+    return _applied("hardtanh", input, min_value=float(min_val), max_value=float(max_val))
+
+
+def leaky_relu(input: Any, negative_slope: float = 0.01) -> Tensor:
+    """x where it is positive, else negative_slope x"""
+    return _applied("leaky_relu", input, negative_slope=float(negative_slope))
+
+
+def elu(input: Any, alpha: float = 1.0) -> Tensor:
+    """x where it is positive, else alpha (exp(x) - 1)"""
+    return _applied("elu", input, alpha=float(alpha))
+
+
+def celu(input: Any, alpha: float = 1.0) -> Tensor:
+    """x where it is positive, else alpha (exp(x / alpha) - 1)"""
+    return _applied("elu", input, alpha=float(alpha), input_scale=1.0 / alpha)
+
+
+def selu(input: Any) -> Tensor:
+    """elu with the scales that keep mean and variance (Klambauer et al. 2017)"""
+    return _applied("elu", input, alpha=1.6732632423543772, scale=1.0507009873554805)
+
+
+def gelu(input: Any, approximate: str = "none") -> Tensor:
+    """x Phi(x); `approximate="tanh"` takes tanh for the normal distribution"""
+    return _applied("gelu", input, approximate=approximate)
+
+
+def silu(input: Any) -> Tensor:
+    """x sigmoid(x)"""
+    return _applied("silu", input)
+
+
+def sigmoid(input: Any) -> Tensor:
+    """1 / (1 + exp(-x))"""
+    return _applied("sigmoid", input)
+
+
+def logsigmoid(input: Any) -> Tensor:
+    """log(sigmoid(x)) without underflow"""
+    return _applied("logsigmoid", input)
+
+
+def tanh(input: Any) -> Tensor:
+    """The hyperbolic tangent"""
+    return _applied("tanh", input)
+
+
+def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """log(1 + exp(beta x)) / beta; x itself where beta x is above the threshold"""
+    return _applied("softplus", input, beta=float(beta), threshold=float(threshold))
+
+
+@composite("input")
+def glu(input: Any, dim: int = -1) -> Tensor:
+    """The first half along `dim` times the sigmoid of the second"""
+    size = input.shape[dim]
+    if size % 2:
+        raise refused(f"glu halves dimension {dim}, which is of size {size}")
+    before = (slice(None),) * (dim % input.ndim)
+    made: Tensor = input[(*before, slice(0, size // 2))] * input[(*before, slice(size // 2, size))].sigmoid()
+    return made
+
+
+def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
+    """int64: 1 where the last new dimension's position equals the element; -1 takes the largest element + 1 classes"""
+    classes = as_tensor(tensor).long()
+    if num_classes == -1:
+        num_classes = int(classes.numpy().max(initial=-1)) + 1
+    made: Tensor = apply(REGISTRY["one_hot"], (classes, num_classes), {})
+    return made
 
 
 def __getattr__(name: str) -> Callable[..., Tensor]:
@@ -135,7 +164,8 @@ def __getattr__(name: str) -> Callable[..., Tensor]:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def function(input: Any, *arguments: Any, **attributes: Any) -> Tensor:
-        return apply(definition, (_tensor(input), *arguments), attributes)
+        made: Tensor = apply(definition, (as_tensor(input), *arguments), attributes)
+        return made
     function.__name__ = name
     function.__doc__ = definition.doc
     return function
