@@ -105,7 +105,7 @@ class Dense:
         words = command.table({})
         call = np.array([library.NAMES.index("product"), words.ctypes.data], np.int64)
         work = self.rows * self.full_depth * self.full_columns
-        team.run(entry, call, team.get_num_threads() if work >= team.ENOUGH else 1)
+        team.run(entry, call, team.get_num_threads(), work)
 
 
 class NativeDense(Native):

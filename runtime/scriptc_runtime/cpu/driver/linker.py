@@ -289,7 +289,7 @@ class _Linker:
                 outside.add(source)
         kept = [(slot, self.known[slot].array) for index in range(first, end) for slot in self.plan.steps[index].outputs
                 if slot in outside and self.known[slot].root is None]
-        threads = self.threads if draft.work >= team.ENOUGH else 1
+        threads = self.threads if draft.work >= team.LITTLE else 1
         return Segment(words, calls, draft, threads, kept, seen[::-1], dead)
 
 

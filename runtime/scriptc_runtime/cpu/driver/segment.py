@@ -80,6 +80,7 @@ class Segment:
         self._packed_slots = tuple(dict.fromkeys(slots))
         self._packed_last: list[Any] | None = None
         self._threads = threads
+        self._work = draft.work
         self._kept = tuple(kept)
         self._seen = tuple(seen)
         self._dead = tuple(dead)
@@ -108,7 +109,7 @@ class Segment:
                 words[place] = start + offset
             slots[slot] = made
         if self._threads > 1:
-            team.run_at(self._entry, self._calls, self._count, min(self._threads, team.get_num_threads()))
+            team.run_at(self._entry, self._calls, self._count, min(self._threads, team.get_num_threads()), self._work)
         else:
             self._entry(self._calls, self._count, 0, 1, 0)
         self._hand_over(slots)
@@ -119,7 +120,7 @@ class Segment:
             return self
         moving = tuple(edge for edge, last in zip(self._entering, self._last, strict=True) if last is None or edge[0] not in fixed)
         words, leaving, follows = self._words, self._leaving, bool(self._kept or self._seen or self._dead)
-        entry, calls, count = self._entry, self._calls, self._count
+        entry, calls, count, work = self._entry, self._calls, self._count, self._work
 
         def run(slots: list[Any]) -> None:
             held: Any = None
@@ -138,7 +139,7 @@ class Segment:
                     words[place] = start + offset
                 slots[slot] = made
             if self._threads > 1:
-                team.run_at(entry, calls, count, min(self._threads, team.get_num_threads()))
+                team.run_at(entry, calls, count, min(self._threads, team.get_num_threads()), work)
             else:
                 entry(calls, count, 0, 1, 0)
             if follows:

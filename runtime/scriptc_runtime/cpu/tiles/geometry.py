@@ -6,6 +6,7 @@ VECTOR_BYTES = 4 * LANES
 PANEL = 2                        # blocks of output channels that one product tile makes
 MOST_ROWS = 14                   # of one product tile: 28 sums, two panels and a value fill 32 registers
 PATIENCE = 1000                  # looks (about 20 microseconds) at a barrier before giving the processor away
+ASLEEP, LISTENING, RESERVED = 0, 1, 2      # states of a helper without a job
 LANEWISE_ROWS = (14, 8, 7, 4, 2, 1)
 CORRELATED_ROWS = 10             # of one tile of a weight gradient: more spill, for the rows have addresses of their own (14: 83 GFLOP/s, 10: 255)
 ROW_CHUNK = 80                   # rows of a weight gradient that stay in the first cache until they are turned: whole tiles and whole squares

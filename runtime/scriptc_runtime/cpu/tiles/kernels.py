@@ -5,8 +5,6 @@ Words are addresses, byte distances and counts; `blocked` writes the tables and 
 from __future__ import annotations
 
 import functools
-import platform
-import sys
 from typing import Any
 
 from scriptc_runtime.cpu.tiles import registers
@@ -25,7 +23,6 @@ from scriptc_runtime.cpu.tiles.geometry import (
     OUTPUT_2,
     OUTPUT_4,
     PANEL,
-    PATIENCE,
     VECTOR_BYTES,
 )
 from scriptc_runtime.cpu.tiles.gradients import gradient_kernels, gradient_tiles
@@ -112,58 +109,6 @@ def words() -> tuple[Any, Any, Any, Any]:
         return types.void(types.int64), generate
 
     return word, number, put, clear
-
-
-@functools.cache
-def barrier() -> Any:
-    """`meet(counter's address, threads)` returns when all threads have come; they come in the same order of meetings."""
-    import numba
-    from numba import types
-    from numba.extending import intrinsic as declare_typed
-
-    declare: Any = declare_typed
-    is_x86 = platform.machine() in ("x86_64", "AMD64")
-    relax = "llvm.x86.sse2.pause" if is_x86 else ""
-    has_yield = is_x86 and sys.platform == "linux"
-
-    @declare
-    def arrive(context: Any, place: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            place = builder.inttoptr(arguments[0], registers.I64.as_pointer())
-            return builder.atomic_rmw("add", place, registers.constant(1), "seq_cst")
-        return types.int64(types.int64), generate
-
-    @declare
-    def arrived(context: Any, place: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            if relax:
-                void = registers.ir.FunctionType(registers.ir.VoidType(), [])
-                found = builder.module.globals.get(relax) or registers.ir.Function(builder.module, void, relax)
-                builder.call(found, [])
-            return builder.load_atomic(builder.inttoptr(arguments[0], registers.I64.as_pointer()), "acquire", 8)
-        return types.int64(types.int64), generate
-
-    @declare
-    def give_way(context: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            if has_yield:       # sched_yield: whoever is late may be waiting for this very processor
-                asm = registers.ir.FunctionType(registers.I64, [registers.I64])
-                builder.asm(asm, "syscall", "={rax},{rax},~{rcx},~{r11},~{memory}", [registers.constant(24)], side_effect=True)
-            return context.get_dummy_value()
-        return types.void(), generate
-
-    compiled: Any = numba.njit(error_model="numpy")
-    patience = PATIENCE
-
-    @compiled
-    def meet(counter: Any, threads: Any) -> None:
-        meeting = arrive(counter) // threads + 1
-        turns = 0
-        while arrived(counter) < meeting * threads:
-            turns += 1
-            if turns > patience:
-                give_way()
-    return meet
 
 
 def chain(name: str, tiles: dict[int, Any] | list[Any], count: int) -> Any:

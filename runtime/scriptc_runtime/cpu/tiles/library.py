@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scriptc_runtime.cpu import objects
-from scriptc_runtime.cpu.tiles.geometry import NARROW
+from scriptc_runtime.cpu.tiles.geometry import ASLEEP, LISTENING, NARROW
 from scriptc_runtime.plan.policy import NEVER, READY, WAITING, is_waiting
 
 NAMES = ("product", *(f"product_{run}" for run in NARROW), "depthwise", "winograd", "apply", "binary", "pool", "border", "interleave",
@@ -19,7 +19,7 @@ NAMES = ("product", *(f"product_{run}" for run in NARROW), "depthwise", "winogra
          "correlate", "correlate_lanes", "transform_weights", "unpool", "norm_train", "norm_gradient", "channel_sums")
 # What the machine code is made of.
 SOURCES = ("geometry", "registers", "functions", "kernels", "moves", "rows", "attention", "packing", "products", "reductions", "transposes",
-           "gradients", "batch_norms", "library")
+           "gradients", "batch_norms", "meetings", "library")
 _lock, _compiling = threading.Lock(), threading.Lock()
 
 
@@ -63,10 +63,11 @@ def state(work: int = 0) -> str:
 
 
 def entry() -> Entry:
-    """`entry(address of commands, their count, thread, threads, address of the barrier's counter)`.
+    """`entry(address of commands, their count, thread, threads, address of the team)`.
 
-    A command is a kernel's place in NAMES and its table's address. All `threads` must come, each as another `thread`; the counter is zero
-    when they start.
+    A command is a kernel's place in NAMES and its table's address. The caller comes as thread 0 with at most so many threads (`meetings` says
+    what a team is; one thread needs none). With 0 threads a helper listens at the post whose address stands for the commands, as patiently as
+    the count says.
     """
     global _found
     with _compiling:
@@ -92,7 +93,8 @@ def compiled() -> tuple[str, bytes]:
     from numba import types
 
     from scriptc_runtime.cpu.emission import object_code
-    from scriptc_runtime.cpu.tiles.kernels import barrier, kernels, tiles, words
+    from scriptc_runtime.cpu.tiles.kernels import kernels, tiles, words
+    from scriptc_runtime.cpu.tiles.meetings import BASE, COMMANDS, COUNT, COUNTER, THREAD, THREADS, atomics, meetings
 
     machine = objects.target_machine()      # LLVM's parts that numba leaves asleep, and the tiles need
     written = ir.Module("tiles")
@@ -108,13 +110,33 @@ def compiled() -> tuple[str, bytes]:
     exec("\n".join(lines), scope)
     compile_at_once: Any = numba.njit      # its stub knows not all options
     compile_: Any = numba.njit(error_model="numpy")
-    run, word, meet = compile_(scope["run"]), words()[0], barrier()
+    run, word = compile_(scope["run"]), words()[0]
+    meet, gather, awaited = meetings()
+    look, tell, exchange = (atomics()[name] for name in ("look", "tell", "exchange"))
 
-    def entry(commands: int, count: int, thread: int, threads: int, meeting: int) -> None:
-        for index in range(count):
-            run(word(commands, 2 * index), word(commands, 2 * index + 1), thread, threads)
-            if threads > 1:
-                meet(meeting, threads)
+    def entry(commands: int, count: int, thread: int, threads: int, team: int) -> None:
+        # In one function and with one call of `run`: all kernels are compiled where it stands.
+        post = patience = base = 0
+        if threads == 0:
+            post, patience, count = commands, count, 0
+            exchange(post, ASLEEP, LISTENING)
+        elif threads > 1:
+            base = look(team)
+            threads = gather(commands, count, threads, team, base)
+        while True:
+            for index in range(count):
+                run(word(commands, 2 * index), word(commands, 2 * index + 1), thread, threads)
+                if threads > 1:
+                    meet(team, base, threads)
+            if post == 0:
+                return
+            if count > 0:
+                tell(post, LISTENING)
+            job = awaited(post, patience)
+            if job == 0:
+                return
+            commands, count, thread = word(job, COMMANDS), word(job, COUNT), word(job, THREAD)
+            threads, team, base = word(job, THREADS), word(job, COUNTER), word(job, BASE)
 
     made_entry = compile_at_once(types.void(*[types.int64] * 5), error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(entry)
     return ENTRY, object_code(made_entry, machine, ENTRY, ["i64"] * 5, linked=[str(written)])
