@@ -17,6 +17,11 @@ def test_the_csv_keeps_every_digit(tmp_path: Path) -> None:
     assert (tmp_path / "m.csv").read_text() == "epoch,step,loss,val_loss\n1,10,0.5,0.25\n2,20,0.3333333333333333,nan\n"
 
 
+def test_an_evaluation_before_the_first_epoch_leaves_gaps(tmp_path: Path) -> None:
+    logs.write_csv(tmp_path / "m.csv", [{"epoch": 0, "step": 0, "val_loss": 1.5}, *HISTORY[:1]])
+    assert (tmp_path / "m.csv").read_text() == "epoch,step,loss,val_loss\n0,0,,1.5\n1,10,0.5,0.25\n"
+
+
 def test_checksums_are_those_of_castagnoli() -> None:
     masked = 0xE3069283  # CRC-32C of these digits, in every table of check values
     assert masked_crc32c(b"123456789") == ((masked >> 15 | masked << 17) + 0xA282EAD8) & 0xFFFFFFFF

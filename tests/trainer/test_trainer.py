@@ -135,6 +135,14 @@ def test_the_output_has_the_best_weights_or_the_last(archive: Archive, rows: Pat
     assert np.array_equal(np.asarray(scriptc.load(tmp_path / "out.pt").state_dict()["head.weight"]), weights[epoch - 1])
 
 
+def test_an_evaluation_before_the_first_epoch(train: Callable[..., Trainer]) -> None:
+    trainer = train(eval_split=0.5, eval_first=True, metrics=("accuracy",))
+    before = trainer.evaluate()
+    history = trainer.run().history
+    assert history[0] == {"epoch": 0, "step": 0, "val_loss": before["loss"], "val_accuracy": before["accuracy"]}
+    assert [row["epoch"] for row in history] == [0, 1]
+
+
 def test_frozen_parameters_stay(train: Callable[..., Trainer], archive: Archive) -> None:
     before = scriptc.load(archive("linear")).state_dict()
     after = scriptc.load(train(freeze=("*.bias",)).run().output).state_dict()

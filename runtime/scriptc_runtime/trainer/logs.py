@@ -8,11 +8,13 @@ from scriptc.ir.archive.atomic import replacing
 from scriptc_runtime.trainer.settings import fail
 
 _AXES = ("epoch", "step")
+_FIRST = (*_AXES, "lr", "loss")  # epoch 0 has only evaluations
 
 
 def columns(history: Sequence[Mapping[str, float]]) -> list[str]:
-    """The names in all rows, in the order they come up."""
-    return list(dict.fromkeys(name for row in history for name in row))
+    """The names in all rows: those of training, then those of the evaluation in the order they come up."""
+    found = dict.fromkeys(name for row in history for name in row)
+    return [*(n for n in _FIRST if n in found), *(n for n in found if n not in _FIRST)]
 
 
 def write_csv(path: Path, history: Sequence[Mapping[str, float]]) -> None:

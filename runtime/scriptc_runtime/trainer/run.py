@@ -244,12 +244,20 @@ class Trainer:
         self._time = time.monotonic()
         try:
             with waiting(True):  # numpy would answer in other last bits while native code is made
+                if settings.eval_first and self.evaluation is not None and not progress.step and not progress.history:
+                    self._begin()
                 while progress.epoch < settings.epochs and not progress.finished:
                     self._epoch(events)
                 return self._finish()
         finally:
             if events is not None:
                 events.close()
+
+    def _begin(self) -> None:
+        """Epoch 0 of the history: the evaluation of the model as it came."""
+        row: dict[str, float] = {"epoch": 0, "step": 0, **{f"val_{name}": value for name, value in self.evaluate().items()}}
+        self.progress.history.append(row)
+        self.report.end_epoch(row, False)
 
     def _epoch(self, events: EventFile | None) -> None:
         progress, settings = self.progress, self.settings

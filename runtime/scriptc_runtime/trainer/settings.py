@@ -64,6 +64,7 @@ class Settings:
     freeze: tuple[str, ...] = _option((), "Do not train parameters whose name matches, such as 'features.*'.", "PATTERN")
     unfreeze: tuple[str, ...] = _option((), "Train parameters whose name matches, also where the archive has them frozen.", "PATTERN")
     metrics: tuple[str, ...] = _option((), "What to measure on the evaluation data: accuracy,f1,mae...", "NAME,...")
+    eval_first: bool = _option(False, "Measure the evaluation data before the first epoch too: epoch 0 of the history.")
     monitor: str | None = _option(None, "What tells the best epoch [default: val_loss, or loss without evaluation data].", "NAME")
     early_stopping: int | None = _option(None, "Stop after so many epochs without a better value.", "EPOCHS", "positive")
     min_delta: float = _option(0.0, "What counts as better for early stopping.", "DIFFERENCE", "not negative")
