@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from scriptc.errors import CallError, diagnostic
+from scriptc_runtime.device import beside, host
 from scriptc_runtime.optim.base import Optimizer
 from scriptc_runtime.tensor import Tensor
 
@@ -68,13 +69,15 @@ class GradScaler:
         inverse = np.float32(1.0 / self._scale)
         overflow = False
         for parameter in [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]:
-            gradient = parameter.grad._writable()
+            array = parameter.grad._writable()
+            gradient = host(array)
             if gradient.dtype.itemsize < 4:
                 gradient = gradient.astype(np.float32)
-                parameter.grad = Tensor(gradient)
             overflow = overflow or not np.isfinite(gradient).all()
             with np.errstate(all="ignore"):
                 np.multiply(gradient, gradient.dtype.type(inverse), out=gradient)
+            if gradient is not array:
+                parameter.grad = Tensor(beside(gradient, array, gradient.dtype))
         self._overflow[optimizer] = overflow
         self._stages[optimizer] = _Stage.UNSCALED
 

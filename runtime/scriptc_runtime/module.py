@@ -75,7 +75,8 @@ class Module:
     def _changed(self, program: Program, arrays: Mapping[str, np.ndarray], change: Change) -> None:
         """Go on as a program that surgery made: `arrays` for entries that are new or of another type, tensors kept for the others."""
         verify(program)
-        made = _state_tensors(replace(program, state=tuple(e for e in program.state if e.name in arrays)), arrays)
+        made = _state_tensors(replace(program, state=tuple(e for e in program.state if e.name in arrays)),
+                              {name: versions.frozen(array) for name, array in arrays.items()})
         with self._lock:
             state = {e.name: made[e.name] if e.name in made else self._state[e.name] for e in program.state if e.alias is None}
             self._take(program, {**state, **{e.name: state[e.alias] for e in program.state if e.alias is not None}})
@@ -356,7 +357,8 @@ class Module:
         return replace(self.program, state=tuple(replace(e, requires_grad=present[e.name]) for e in self.program.state))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Module:
-        made = Module(self._present_program(), {e.name: host(self._state[e.name]._array.copy()) for e in self.program.state if e.alias is None},
+        made = Module(self._present_program(), {e.name: versions.frozen(np.array(host(self._state[e.name]._array)))
+                                                for e in self.program.state if e.alias is None},
                       device=self.device, wait=self._wait, history=self.history)
         made.training = self.training
         return made

@@ -10,6 +10,7 @@ import numpy as np
 
 from scriptc.errors import CallError, diagnostic
 from scriptc_runtime import tape
+from scriptc_runtime.device import host
 from scriptc_runtime.optim.base import Optimizer
 
 _CURVATURE = 1e-10      # y s, below which a pair is not kept
@@ -116,19 +117,19 @@ class LBFGS(Optimizer):
 
     def _gradient(self) -> np.ndarray:
         """The gradients of all parameters as one vector; zeros where there is none."""
-        return np.concatenate([np.zeros(p.numel(), p._array.dtype) if p.grad is None else np.asarray(p.grad).ravel()
+        return np.concatenate([np.zeros(p.numel(), p._array.dtype) if p.grad is None else host(p.grad._array).ravel()
                                for p in self.param_groups[0]["params"]])
 
     def _move(self, length: Any, direction: np.ndarray) -> None:
         begin = 0
         for parameter in self.param_groups[0]["params"]:
             part = direction[begin:begin + parameter.numel()].reshape(parameter.shape)
-            parameter.copy_((np.asarray(parameter) + length * part).astype(part.dtype))
+            parameter.copy_((host(parameter._array) + length * part).astype(part.dtype))
             begin += parameter.numel()
 
     def _evaluated(self, closure: Callable[[], Any], direction: np.ndarray, length: Any) -> tuple[float, np.ndarray]:
         """Loss and gradient `length` along the direction; the parameters are as before then."""
-        before = [np.array(p) for p in self.param_groups[0]["params"]]
+        before = [np.array(host(p._array)) for p in self.param_groups[0]["params"]]
         self._move(length, direction)
         loss, gradient = float(closure()), self._gradient()
         for parameter, values in zip(self.param_groups[0]["params"], before, strict=True):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from scriptc.errors import CallError, diagnostic
+from scriptc_runtime.device import host
 from scriptc_runtime.module import IncompatibleKeys, Module
 from scriptc_runtime.optim.base import Optimizer
 from scriptc_runtime.optim.lr_scheduler import LRScheduler
@@ -25,7 +26,7 @@ _PREFIX = "module."
 
 def _lerp(averaged: Tensor, current: Tensor, weight: float) -> np.ndarray:
     """averaged + weight (current - averaged) in the dtype of `averaged`; integers are taken over."""
-    a, b = averaged._array, current._array
+    a, b = host(averaged._array), host(current._array)
     if not averaged.dtype.is_floating_point:
         return b
     wide = np.float32 if a.dtype.itemsize < 4 else a.dtype.type
