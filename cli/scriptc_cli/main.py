@@ -16,6 +16,7 @@ VERBS = {
     "train": "Train an archive on data from files.",
     "run": "Run an archive on inputs from files.",
     "bench": "Time an archive's calls.",
+    "optimize": "Write a smaller archive that computes the same.",
     "inspect": "Show what an archive holds.",
     "verify": "Check an archive's structure, checksums and test vectors.",
     "ops": "Print the table of operators.",

@@ -46,17 +46,10 @@ def read_sizes(texts: tuple[str, ...]) -> dict[str, int]:
 
 
 def made_inputs(function: Function, sizes: Mapping[str, int], seed: int = 0) -> tuple[list[Any], dict[str, Any]]:
-    """(positional, named) arguments: normal floats, integers below 2, true booleans. BadParameter where a size is not known."""
+    """(positional, named) arguments: normal floats, integers below 2, true booleans. UsageError where a size is not known."""
     from scriptc_runtime.arguments import rebuild
 
-    draw = np.random.default_rng(seed)
-    wanted = {name for value in function.inputs for name in _named(value.type)}
-    if unknown := sorted(set(sizes) - wanted):
-        known = f"it has {', '.join(sorted(wanted))}" if wanted else "it has none"
-        raise click.BadParameter(f"the signature has no size {', '.join(unknown)}; {known}", param_hint="--size")
-    if missing := sorted(wanted - set(sizes)):
-        raise click.UsageError(f"say which sizes the inputs have: {' '.join(f'--size {name}=NUMBER' for name in missing)}, or give --input FILE")
-    leaves = [_made(value.type, value.name, sizes, draw) for value in function.inputs]
+    leaves = made_leaves(function, sizes, seed)
     positional: list[Any] = []
     named: dict[str, Any] = {}
     for parameter in function.parameters:
@@ -68,6 +61,18 @@ def made_inputs(function: Function, sizes: Mapping[str, int], seed: int = 0) -> 
         else:
             positional.append(value)
     return positional, named
+
+
+def made_leaves(function: Function, sizes: Mapping[str, int], seed: int = 0) -> list[Any]:
+    """The inputs of a function, one by one."""
+    draw = np.random.default_rng(seed)
+    wanted = {name for value in function.inputs for name in _named(value.type)}
+    if unknown := sorted(set(sizes) - wanted):
+        known = f"it has {', '.join(sorted(wanted))}" if wanted else "it has none"
+        raise click.BadParameter(f"the signature has no size {', '.join(unknown)}; {known}", param_hint="--size")
+    if missing := sorted(wanted - set(sizes)):
+        raise click.UsageError(f"say which sizes the inputs have: {' '.join(f'--size {name}=NUMBER' for name in missing)}, or give --input FILE")
+    return [_made(value.type, value.name, sizes, draw) for value in function.inputs]
 
 
 def _named(kind: Type) -> set[str]:

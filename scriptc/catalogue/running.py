@@ -42,6 +42,8 @@ ENTRIES: dict[str, Entry] = {
                    "write it with operations on tensors (where, maximum, mean) instead of Python's if, float() or numpy"),
     "R0151": Entry("training step does not fit", "{message}"),
     "R0140": Entry("a test vector differs", "recorded call {call} of {function}: result {result} differs by {difference}, allowed is {tolerance}"),
+    "R0141": Entry("results differ", "the results would differ by {difference} of the largest magnitude, allowed is {tolerance}",
+                   "raise --tolerance if that is good enough; nothing was written"),
     "R0160": Entry("nothing to operate on", "{operation}: nothing in the model matches {pattern}", "there are: {known}"),
     "R0161": Entry("layer not suited", "{operation}: {name} {problem}"),
     "R0162": Entry("program does not take the change", "{what} is not possible here: {why}"),
