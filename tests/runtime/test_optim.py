@@ -137,8 +137,9 @@ def test_lion_follows_its_formula() -> None:
 @pytest.mark.parametrize("name", [*ONE_EACH, "LBFGS"])
 def test_arguments_and_defaults_are_torchs(name: str) -> None:
     torch = pytest.importorskip("torch")
-    ours = inspect.signature(getattr(optim, name)).parameters
+    ours = dict(inspect.signature(getattr(optim, name)).parameters)
     theirs = inspect.signature(getattr(torch.optim, name)).parameters
+    ours = {k: p for k, p in ours.items() if p.kind is not p.VAR_KEYWORD}
     for key, parameter in ours.items():
         assert theirs[key].default == parameter.default
     positional = [k for k, p in theirs.items() if p.kind is not p.KEYWORD_ONLY and k not in ("foreach", "capturable", "differentiable", "maximize")]
@@ -350,6 +351,16 @@ def test_parameters_without_elements_or_gradients_are_left(name: str) -> None:
     optimizer = getattr(optim, name)([empty, still, moved])
     optimizer.step()
     assert np.array_equal(still.numpy(), [1, 1]) and still not in optimizer.state and not np.array_equal(moved.numpy(), np.ones((2, 2)))
+
+
+@pytest.mark.parametrize("name", [*ONE_EACH, "Lion"])
+def test_how_torch_runs_steps_may_be_said(name: str) -> None:
+    p = Parameter(np.ones(2, np.float32))
+    assert getattr(optim, name)([p], foreach=True, fused=False, capturable=False).defaults == getattr(optim, name)([p]).defaults
+    with pytest.raises(CallError, match="differentiable"):
+        getattr(optim, name)([p], differentiable=True)
+    with pytest.raises(TypeError, match="learning_rate"):
+        getattr(optim, name)([p], learning_rate=0.1)
 
 
 @pytest.mark.parametrize(("make", "code"), [

@@ -25,9 +25,9 @@ class Adafactor(Optimizer):
     sums = True
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-2, beta2_decay: float = -0.8, eps: tuple[float | None, float] = (None, 1e-3),
-                 d: float = 1.0, weight_decay: float = 0.0, *, maximize: bool = False) -> None:
+                 d: float = 1.0, weight_decay: float = 0.0, *, maximize: bool = False, **switches: Any) -> None:
         super().__init__(params, {"lr": lr, "beta2_decay": beta2_decay, "eps": tuple(eps), "d": d, "weight_decay": weight_decay,
-                                  "maximize": maximize})
+                                  "maximize": maximize}, switches)
 
     def check(self, group: Mapping[str, Any]) -> None:
         super().check({**group, "eps": 0.0})

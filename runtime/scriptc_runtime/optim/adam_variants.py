@@ -21,8 +21,8 @@ class Adamax(Optimizer):
     scalars = ("step",)
 
     def __init__(self, params: Iterable[Any], lr: float = 2e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0, *,
-                 maximize: bool = False) -> None:
-        super().__init__(params, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "maximize": maximize})
+                 maximize: bool = False, **switches: Any) -> None:
+        super().__init__(params, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "maximize": maximize}, switches)
 
     def check(self, group: Mapping[str, Any]) -> None:
         super().check(group)
@@ -57,9 +57,9 @@ class NAdam(Optimizer):
     scalars = ("step", "mu_product")
 
     def __init__(self, params: Iterable[Any], lr: float = 2e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0,
-                 momentum_decay: float = 4e-3, decoupled_weight_decay: bool = False, *, maximize: bool = False) -> None:
+                 momentum_decay: float = 4e-3, decoupled_weight_decay: bool = False, *, maximize: bool = False, **switches: Any) -> None:
         super().__init__(params, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "momentum_decay": momentum_decay,
-                                  "maximize": maximize, "decoupled_weight_decay": decoupled_weight_decay})
+                                  "maximize": maximize, "decoupled_weight_decay": decoupled_weight_decay}, switches)
 
     def check(self, group: Mapping[str, Any]) -> None:
         super().check(group)
@@ -101,9 +101,9 @@ class RAdam(Optimizer):
     scalars = ("step",)
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0,
-                 decoupled_weight_decay: bool = False, *, maximize: bool = False) -> None:
+                 decoupled_weight_decay: bool = False, *, maximize: bool = False, **switches: Any) -> None:
         super().__init__(params, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "maximize": maximize,
-                                  "decoupled_weight_decay": decoupled_weight_decay})
+                                  "decoupled_weight_decay": decoupled_weight_decay}, switches)
 
     def check(self, group: Mapping[str, Any]) -> None:
         super().check(group)
@@ -145,8 +145,8 @@ class Lion(Optimizer):
     """p = (1 - lr weight_decay) p - lr sign(beta1 m + (1 - beta1) g), then m = beta2 m + (1 - beta2) g: one array of state, steps of one size."""
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-4, betas: Betas = (0.9, 0.99), weight_decay: float = 0.0, *,
-                 maximize: bool = False) -> None:
-        super().__init__(params, {"lr": lr, "betas": tuple(betas), "weight_decay": weight_decay, "maximize": maximize})
+                 maximize: bool = False, **switches: Any) -> None:
+        super().__init__(params, {"lr": lr, "betas": tuple(betas), "weight_decay": weight_decay, "maximize": maximize}, switches)
 
     def check(self, group: Mapping[str, Any]) -> None:
         super().check(group)

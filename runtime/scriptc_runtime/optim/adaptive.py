@@ -20,9 +20,9 @@ class RMSprop(Optimizer):
     scalars = ("step",)
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0.0,
-                 momentum: float = 0.0, centered: bool = False, *, maximize: bool = False) -> None:
+                 momentum: float = 0.0, centered: bool = False, *, maximize: bool = False, **switches: Any) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered, "weight_decay": weight_decay,
-                                  "maximize": maximize})
+                                  "maximize": maximize}, switches)
 
     def check(self, group: Mapping[str, Any]) -> None:
         super().check(group)
@@ -63,9 +63,9 @@ class Adagrad(Optimizer):
     scalars = ("step",)
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-2, lr_decay: float = 0.0, weight_decay: float = 0.0,
-                 initial_accumulator_value: float = 0.0, eps: float = 1e-10, *, maximize: bool = False) -> None:
+                 initial_accumulator_value: float = 0.0, eps: float = 1e-10, *, maximize: bool = False, **switches: Any) -> None:
         super().__init__(params, {"lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
-                                  "initial_accumulator_value": initial_accumulator_value, "maximize": maximize})
+                                  "initial_accumulator_value": initial_accumulator_value, "maximize": maximize}, switches)
 
     def check(self, group: Mapping[str, Any]) -> None:
         super().check(group)
@@ -96,8 +96,8 @@ class Adadelta(Optimizer):
     scalars = ("step",)
 
     def __init__(self, params: Iterable[Any], lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0, *,
-                 maximize: bool = False) -> None:
-        super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize})
+                 maximize: bool = False, **switches: Any) -> None:
+        super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}, switches)
 
     def check(self, group: Mapping[str, Any]) -> None:
         super().check(group)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,9 @@ from scriptc_runtime.optim.rules import Arrays, Form, Numbers, computed
 from scriptc_runtime.optim.stepping import Begun, NumberSet, Stepper
 from scriptc_runtime.plan.policy import waiting
 from scriptc_runtime.tensor import Tensor
+
+# How torch is told to run a step, and whether that can be granted: a step is always one fused pass here.
+SWITCHES = {"foreach": True, "fused": True, "capturable": False, "differentiable": False}
 
 
 class Optimizer:
@@ -29,7 +33,12 @@ class Optimizer:
     scalars: ClassVar[tuple[str, ...]] = ()
     sums: ClassVar[bool] = False    # the rule adds elements up, in another order than numpy does: steps wait for compiled loops
 
-    def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
+    def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any], switches: Mapping[str, Any] = MappingProxyType({})) -> None:
+        for name, value in switches.items():
+            if name not in SWITCHES:
+                raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {name!r}")
+            if value and not SWITCHES[name]:
+                raise self.refused(name, "False", value)
         self.defaults = dict(defaults)
         self.state: dict[Tensor, dict[str, Any]] = {}
         self._stepper = Stepper(self.rule)
