@@ -2,7 +2,8 @@
 
 `cpu` times calls: every backend is a process of its own; in each round each times one burst of calls while the others wait; a figure is the
 median of the rounds, and a ratio is the best peer's time over ours. `start` times fresh processes up to their first output: with native code
-kept from before, or with `--cold` without; and `--shapes` the first call with a shape that is new to the process. `train` times whole training
+kept from before, or with `--cold` without; and `--shapes` the first call with a shape that is new to the process. `cuda` compares with torch on
+the same GPU, or with `--check` with the CPU. `train` times whole training
 steps, or with `--check` compares the losses of 100 of them with torch's. Peers that are not installed are told as missing. Run it with nothing
 else running.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from benchmarks.suite import STARTS, WORKLOADS
@@ -18,16 +20,22 @@ from benchmarks.training import TRAININGS
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["cpu", "start", "train"])
+    parser.add_argument("what", choices=["cpu", "start", "train", "cuda"])
     parser.add_argument("--threads", help="numbers of threads: of cpu 1,2 unless said, of start 1")
     parser.add_argument("--only", default="", help="names of workloads")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path, help="write the rows to this file as well")
     parser.add_argument("--cold", action="store_true", help="start: with an empty cache of native code")
     parser.add_argument("--shapes", action="store_true", help="start: the first call with each of several new shapes")
-    parser.add_argument("--check", action="store_true", help="train: compare losses instead of times")
+    parser.add_argument("--check", action="store_true", help="train: compare losses instead of times; cuda: compare results with the CPU's")
+    parser.add_argument("--workers", type=int, help="cuda --check: processes")
     parser.add_argument("--backends", default="scriptc,eager,compile", help="train: which take part")
     options = parser.parse_args()
+    if options.what == "cuda":
+        from benchmarks import cuda
+
+        sys.exit(cuda.main(options.only.split(",") if options.only else [], checking=options.check, workers=options.workers, rounds=options.rounds,
+                           written=options.json))
     known = {"start": STARTS, "cpu": WORKLOADS, "train": TRAININGS}[options.what]
     names = options.only.split(",") if options.only else list(known)
     for name in names:

@@ -8,7 +8,9 @@ import numpy as np
 from scriptc_runtime.device import device_named, host, placed
 from scriptc_runtime.runner import Runner
 
+from scriptc.interp.interpreter import run_function
 from scriptc.interp.registry import REFERENCES
+from scriptc.ir.autodiff import differentiate
 from scriptc.ir.builder import Builder
 from scriptc.ir.graph import Function, Group, Leaf, Parameter, Value
 from scriptc.ir.registry import REGISTRY
@@ -81,3 +83,30 @@ def assert_op_agrees(name: str, operands: Sequence[Any], attributes: Mapping[str
             assert_close(f, w)
     for array, old in zip(uploaded, before, strict=True):
         assert np.array_equal(host(array), old, equal_nan=old.dtype.kind == "f"), "an input was changed"
+
+
+def assert_gradient_agrees(name: str, operands: Sequence[Any], attributes: Mapping[str, Any]) -> None:
+    """The programs of the gradient give on the device what they give by the references."""
+    device = device_named("cuda")
+    assert device is not None
+    function = one_op(name, operands, attributes)
+    arrays = [o for o in operands if isinstance(o, np.ndarray)]
+    wanted = [i for i, a in enumerate(arrays) if a.dtype.kind == "f"]
+    gradient = differentiate(function, wrt_inputs=wanted)
+    with np.errstate(all="ignore"):
+        forward = run_function(gradient.forward, arrays, {})
+    draw = np.random.default_rng(7)
+    seeds = [draw.standard_normal(forward.results[i].shape).astype(forward.results[i].dtype) for i in gradient.result_indices]
+    count = len(function.results)
+    saved = forward.results[count:count + len(gradient.saved)]
+    with np.errstate(all="ignore"):
+        expected = run_function(gradient.backward, [*seeds, *saved], {}).results
+    runner, backward = Runner(gradient.forward, "cuda"), Runner(gradient.backward, "cuda")
+    uploaded = [placed(a, device) for a in arrays]
+    for _ in range(2):
+        raw = runner.run(uploaded)
+        kept = raw[count:count + len(gradient.saved)]
+        found = backward.run([*(placed(s, device) for s in seeds), *kept])
+        for f, w in zip(found, expected, strict=True):
+            if w is not None:
+                assert_close(host(f), w, factor=5.0)

@@ -71,6 +71,10 @@ class Hardware:
     def free(self, address: int) -> None:
         self._check(self._driver.cuMemFree(address))
 
+    def free_memory(self) -> int:
+        """Bytes that the device has left."""
+        return int(self._check(self._driver.cuMemGetInfo())[0])
+
     def pinned(self, size: int) -> np.ndarray:
         """`size` bytes of the host's memory that the device copies from and to without detours; never freed."""
         address = int(self._check(self._driver.cuMemAllocHost(size)))

@@ -64,6 +64,9 @@ class Simulated:
     def free(self, address: int) -> None:
         del self._memory[address]
 
+    def free_memory(self) -> int:
+        return self.properties.total_memory - sum(block.nbytes for block in self._memory.values())
+
     def pinned(self, size: int) -> np.ndarray:
         return np.empty(size, np.uint8)
 
