@@ -14,6 +14,7 @@ from typing import Any
 
 from scriptc.errors import CompileError, diagnostic
 from scriptc.ir.builder import Builder
+from scriptc.ir.contributions import Layer, Part, bias_gradient, can_join, joined, part_of, shared_weights, weight_gradient
 from scriptc.ir.expressions import Expr
 from scriptc.ir.graph import Function, Literal, Op, Region, Value, literal, walk
 from scriptc.ir.passes.dce import eliminate_dead_code
@@ -245,6 +246,10 @@ class Adjoint:
         self.loops = loops
         self.rename = dict(rename or {})
         self.gradients: dict[Value, Expr] = {}
+        self.parts: dict[Value, list[tuple[Op, Part]]] = {}        # gradients of values taken apart
+        self.layers: dict[Value, list[tuple[Op, Layer]]] = {}      # uses of weights that several layers share
+        self.biases: dict[Value, Value] = {}                       # of these layers, to their weights
+        self.shared: frozenset[Value] = frozenset()
 
     def renamed(self, value: Value) -> Value:
         """What holds a forward value here."""
@@ -300,12 +305,16 @@ class Adjoint:
 
     def total(self, value: Value) -> Value:
         """The gradient of `value`, zeros where none has arrived."""
+        self.settle(value)
         found = self.gradients.get(value)
         return (found if found is not None else self.zeros(value)).value
 
     def run(self, ops: Sequence[Op]) -> None:
         """Walk `ops` backwards."""
+        self.shared = shared_weights(ops)
         for op in reversed(ops):
+            for result in op.results:
+                self.settle(result)
             if not any(r in self.gradients for r in op.results):
                 continue
             with self.builder.at(op.location):
@@ -327,6 +336,9 @@ class Adjoint:
             raise no_gradient(op.location, op.name, "gradients through complex tensors are not supported")
         if definition.vjp is None:
             raise no_gradient(op.location, op.name, definition.no_gradient or "none is declared")
+        wanted = self.kept(op, wanted)
+        if not wanted:
+            return
         gradients = tuple(self.gradients[r] if r in self.gradients else self.zeros(r) if flows(r.type) else None
                           for r in op.results)
         results = tuple(self.expr(r) for r in op.results)
@@ -337,6 +349,41 @@ class Adjoint:
         for index in wanted:
             if isinstance(found[index], Expr):
                 self.add(op.operands[index], found[index])
+
+    def kept(self, op: Op, wanted: Sequence[int]) -> list[int]:
+        """Remember gradients of operands that are better made together with others, by `settle`; the operands that are left."""
+        part = part_of(op, self.gradients[op.result]) if op.name in ("select", "slice") else None
+        if part is not None:
+            self.parts.setdefault(op.operands[0], []).append((op, part))
+            return []
+        if op.name == "linear" and 1 in wanted and op.operands[1] in self.shared and can_join(op):
+            self.layers.setdefault(op.operands[1], []).append((op, Layer(self.gradients[op.result], self.expr(op.operands[0]))))
+            self.biases[op.operands[2]] = op.operands[1]
+            return [i for i in wanted if i == 0]
+        return list(wanted)
+
+    def settle(self, value: Value) -> None:
+        """Turn what was remembered for `value` into its gradient."""
+        weight = self.biases.pop(value, None)
+        if weight is not None:
+            self.settle(weight)
+        parts = self.parts.pop(value, [])
+        if parts:
+            assert isinstance(value.type, TensorType)
+            whole = joined([part for _, part in parts], value.type) if len(parts) > 1 else None
+            if whole is not None:
+                self.add(value, whole)
+            for op, part in parts if whole is None else ():
+                vjp = REGISTRY[op.name].vjp
+                assert vjp is not None
+                with self.builder.at(op.location):
+                    self.add(value, self.applied(op, vjp, part.gradient, self.expr(op.result))[0])
+        layers = self.layers.pop(value, [])
+        if layers:
+            self.add(value, weight_gradient([layer for _, layer in layers]))
+            for bias in dict.fromkeys(op.operands[2] for op, _ in layers):
+                if bias in self.active:
+                    self.add(bias, bias_gradient([layer for op, layer in layers if op.operands[2] is bias]))
 
     def applied(self, op: Op, vjp: Callable[..., Any], gradient: Any, result: Any) -> tuple[Any, ...]:
         """What the op's gradient rule gives, one per operand."""

@@ -178,6 +178,41 @@ func f(%x: float64[4], %n: int) -> float64[4]
   return %0
 """
 
+PARTS = """\
+func f(%x: float64[4, 3], %y: float64[4, 3], %z: float64[4, 3]) -> float64[3], float64[1, 3], float64[4]
+  %a = select(%x, 2) {dim=0} : float64[3]
+  %b = select(%x, -1) {dim=0} : float64[3]
+  %c = slice(%x, 0, 2, 1) {dim=0} : float64[2, 3]
+  %d = sum(%c) {dims=(0,), keepdim=False} : float64[3]
+  %1 = mul(%a, %d) : float64[3]
+  %2 = mul(%1, %b) : float64[3]
+  %e = slice(%y, 0, 2, 1) {dim=0} : float64[2, 3]
+  %f = slice(%y, 1, 3, 1) {dim=0} : float64[2, 3]
+  %3 = mul(%e, %f) : float64[2, 3]
+  %4 = slice(%3, 1, 2, 1) {dim=0} : float64[1, 3]
+  %g = select(%z, 0) {dim=1} : float64[4]
+  %h = select(%z, 1) {dim=1} : float64[4]
+  %i = select(%z, 2) {dim=1} : float64[4]
+  %5 = mul(%g, %h) : float64[4]
+  %6 = div(%5, %i) : float64[4]
+  return %2, %4, %6
+"""
+
+SHARED = """\
+func f(%x: float64[2, 3, 4], %y: float64[5, 4], %v: float64[4]) -> float64[2, 3, 4], float64[5, 4], float64[4]
+  state @b: float64[4]
+  state @w: float64[4, 4]
+  state @c: float64[4]
+  %0 = linear(%x, @w, @b) : float64[2, 3, 4]
+  %1 = tanh(%0) : float64[2, 3, 4]
+  %2 = linear(%1, @w, @c) : float64[2, 3, 4]
+  %3 = exp(@b) : float64[4]
+  %4 = linear(%y, @w, %3) : float64[5, 4]
+  %5 = matmul(%4, @w) : float64[5, 4]
+  %6 = linear(%v, @w, None) : float64[4]
+  return %2, %5, %6
+"""
+
 CONSTANT = """\
 func f(%x: float64[4]) -> float64[4], float64[4]
   %0 = floor(%x) : float64[4]
@@ -205,7 +240,8 @@ def draw(kind: Any, seed: int) -> Any:
 
 
 @pytest.mark.parametrize(("text", "rest"), [
-    (LAYER, []), (BROADCAST, []), (CONSTANT, []), (RECURRENT, [5]), (LISTS, [-2]), (LISTS, [1]), (OUTER_LIST, [3]), (OUTER_LIST, [0]),
+    (LAYER, []), (BROADCAST, []), (PARTS, []), (SHARED, []),
+    (CONSTANT, []), (RECURRENT, [5]), (LISTS, [-2]), (LISTS, [1]), (OUTER_LIST, [3]), (OUTER_LIST, [0]),
     *((NESTED, [n, go]) for n in (0, 1, 3) for go in (True, False)), (LOOP_IN_BRANCH, [True]), (LOOP_IN_BRANCH, [False]),
     (OPTIONAL, [3, False]), (OPTIONAL, [2, True]), (RANDOM, [3]),
 ], ids=lambda v: v.split("(")[0] if isinstance(v, str) else str(v))
@@ -251,6 +287,15 @@ def test_only_what_backward_reads_is_saved() -> None:
     assert gradient.saved[1] is function.ops[1].result
     assert gradient.saved[2] is function.results[0]
     assert list(gradient.backward.state) == ["w", "b"]
+
+
+def test_parts_are_joined_and_shared_weights_get_one_product() -> None:
+    backward = gradient_of(PARTS)[1].backward
+    assert [len(op.operands) for op in backward.ops if op.name == "stack"] == [3]
+    assert [len(op.operands) for op in backward.ops if op.name == "cat"] == [3]     # y's parts overlap
+    backward = gradient_of(SHARED)[1].backward
+    # Two and two: the gradient of a computed bias is wanted before that of the weight is complete.
+    assert [len(op.operands) for op in backward.ops if op.name == "cat"] == [2, 2, 2, 2]
 
 
 def test_sizes_are_saved_instead_of_tensors() -> None:

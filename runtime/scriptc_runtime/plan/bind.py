@@ -31,6 +31,7 @@ from scriptc.ir.types import (
 from scriptc_runtime.device import ARRAYS
 from scriptc_runtime.plan.policy import memory_limit
 
+FEW = 16    # elements of a constant that a plan holds
 ROUNDS = 4  # how often a loop's carried types may widen before they are simply unknown
 
 
@@ -149,6 +150,11 @@ class _Binder:
         definition = REGISTRY[op.name]
         if definition.effects or op.regions or not results:
             return False
+        if op.name == "full" and is_small(results[0]) and all(map(self.known, operands)):
+            content = REFERENCES["full"](*map(self.content, operands), **op.attributes).view()
+            content.flags.writeable = False
+            self.constants[op.results[0]] = content
+            return True
         if all(isinstance(r, IntType) and isinstance(r.value, int) for r in results):
             for value, kind in zip(op.results, results, strict=True):
                 self.constants[value] = kind.value  # type: ignore[union-attr]
@@ -266,6 +272,11 @@ def _signature(value: Any) -> object:
 def is_static(kind: Type) -> bool:
     """True for a tensor whose shape is known down to the last size."""
     return isinstance(kind, TensorType) and kind.shape is not None and all(isinstance(d, int) for d in kind.shape)
+
+
+def is_small(kind: Type) -> bool:
+    """True for a tensor of a few elements, which a plan may hold."""
+    return is_static(kind) and math.prod(kind.shape) <= FEW  # type: ignore[arg-type, union-attr]
 
 
 def captured(op: Op) -> tuple[Value, ...]:

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from scriptc.errors import CallError, diagnostic
+from scriptc.interp.registry import REFERENCES
 from scriptc.ir.builder import Builder
-from scriptc.ir.graph import Function, Group, Value
+from scriptc.ir.graph import Function, Group, Op, Value
+from scriptc.ir.passes.pipeline import optimize
+from scriptc.ir.passes.unroll import unroll
 from scriptc.ir.registry import OpError
 from scriptc.ir.rewrite import Rewriter
 from scriptc.ir.types import TensorType, Type, dtype_of
@@ -118,7 +121,16 @@ def joint_of(model_function: Function, state: Sequence[Tensor], leaves: Sequence
     updates = {str(positions[known[model_function.state[n]]]): v for n, v in function.updates.items()}
     updates.update((str(len(cells) + len(captured) + i), v) for i, v in function.input_updates.items())
     joined = Function(model_function.name, (), inward, {}, builder.take(), (value._value,), Group("tuple", ()), updates)
-    return Joint(_replaced(joined, again) if again else joined, cells, captured)
+    whole = optimize(_replaced(joined, again) if again else joined)
+    return Joint(unroll(whole, _evaluated), cells, captured)
+
+
+def _evaluated(op: Op, contents: Sequence[object]) -> Sequence[object] | None:
+    """The results of a scalar op on known operands; None where it raises, which it does when it runs."""
+    try:
+        return [REFERENCES[op.name](*contents, **op.attributes)]
+    except (ArithmeticError, ValueError, TypeError):
+        return None
 
 
 def _outcome(recorder: Recorder, builder: Builder, value: Value, concrete: Type) -> Any:
