@@ -9,7 +9,7 @@ import numpy as np
 
 from scriptc_runtime.cpu.tiles import commands
 from scriptc_runtime.cpu.tiles.commands import At, Command, Limits, Operands, Window, Word
-from scriptc_runtime.cpu.tiles.geometry import GAPS, LANES, PANEL, ROW_CHUNK, VECTOR_BYTES
+from scriptc_runtime.cpu.tiles.geometry import GAPS, LANES, LOOSE, PANEL, ROW_CHUNK, VECTOR_BYTES
 from scriptc_runtime.cpu.tiles.layouts import FLOAT_BYTES, Layout, winograd_element
 
 SCRATCH_BYTES = 8 * VECTOR_BYTES                           # of one thread of a normalisation
@@ -44,18 +44,20 @@ def _panel_parts(out: int) -> list[tuple[int, int, int]]:
     return parts + ([(paired * LANES, out, LANES)] if blocks > paired else [])
 
 
-def _row_places(count: int, depth: int, width: int) -> np.ndarray:
-    """Where each block's vectors begin in panels of `width` floats."""
+def _row_places(count: int, panel: int, width: int) -> np.ndarray:
+    """Where each block's vectors begin in panels of `width` floats a row, `panel` bytes apart."""
     block = np.arange(blocks_of(count), dtype=np.int64)
     per_panel = width // LANES
-    return (block // per_panel) * (depth * width * FLOAT_BYTES) + (block % per_panel) * VECTOR_BYTES
+    return (block // per_panel) * panel + (block % per_panel) * VECTOR_BYTES
 
 
 def _turn(source: Word, target: Word, rows: tuple[np.ndarray, int], row_places: np.ndarray, columns: np.ndarray, upright: bool = False,
           outer: tuple[int, int, int] = (1, 0, 0), inner: tuple[int, int, int] = (1, 0, 0), most: int | None = None) -> Command:
     """`rows`: their offsets and count; `outer`, `inner`: a count and the byte steps of source and target."""
+    # Behind the rows of a matrix stand those of the next one: the last matrix alone must be read exactly.
+    how = GAPS * int((columns < 0).any()) + LOOSE * int(min(outer[1] or inner[1], inner[1]) >= VECTOR_BYTES)
     return Command("turn", [source, target, *rows, row_places, columns, len(columns), int(upright), *outer, *inner,
-                            outer[0] * inner[0] if most is None else most, GAPS * int((columns < 0).any())])
+                            outer[0] * inner[0] if most is None else most, how])
 
 
 def pack_forward(weight: object, packed: object, shape: WeightShape, lanes: int = LANES) -> list[Command]:
@@ -68,7 +70,7 @@ def pack_forward(weight: object, packed: object, shape: WeightShape, lanes: int 
     for first, last, width in _panel_parts(out):
         rows = np.arange(last - first, dtype=np.int64) * shape.row_bytes()
         made.append(_turn(At(weight, first * shape.row_bytes()), At(packed, first * depth * FLOAT_BYTES), (rows, last - first),
-                          _row_places(last - first, depth, width), places * (width * FLOAT_BYTES)))
+                          _row_places(last - first, depth * PANEL * VECTOR_BYTES, width), places * (width * FLOAT_BYTES)))
     return made
 
 
@@ -85,7 +87,7 @@ def pack_backward(weight: object, packed: object, shape: WeightShape, taps: Sequ
         rows = np.arange(last - first, dtype=np.int64) * (count * FLOAT_BYTES)
         made.append(_turn(
             At(weight, first * count * FLOAT_BYTES), At(packed, offset + first * depth * FLOAT_BYTES), (rows, last - first),
-            _row_places(last - first, depth, width), places, count == 1,
+            _row_places(last - first, depth * PANEL * VECTOR_BYTES, width), places, count == 1,
             (blocks_of(out), LANES * shape.row_bytes(), len(taps) * LANES * row), (LANES, shape.row_bytes(), row), out))
     return made
 

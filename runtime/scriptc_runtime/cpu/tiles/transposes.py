@@ -5,7 +5,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from scriptc_runtime.cpu.tiles.geometry import EVERY, GAPS, LANES, ONLY, VECTOR_BYTES
+from scriptc_runtime.cpu.tiles.geometry import EVERY, GAPS, LANES, LOOSE, ONLY, VECTOR_BYTES
 from scriptc_runtime.cpu.tiles.registers import (
     I32,
     I64,
@@ -65,15 +65,16 @@ def turning_tile() -> Tile:
     """Row r of a square, neighbouring floats at `source` + rows' offset r, becomes lane r of the vectors at `target` + columns' offset.
 
     Arguments: source, rows' offsets, their count, target, columns' offsets, their count, and how: by `EVERY` lane (zero where there is no
-    row), `ONLY` the lanes of rows that are there, or with `GAPS`, columns of negative offset that are left out. At most 16 rows and columns;
-    no rows make zeros.
+    row), `ONLY` the lanes of rows that are there, with `GAPS`, columns of negative offset that are left out; plus `LOOSE` where 16 floats of each
+    row can be read, however many columns are meant: masked loads are not prefetched. At most 16 rows and columns; no rows make zeros.
     """
 
     def write(module: ir.Module, made: ir.Function, b: ir.IRBuilder) -> None:
         source, row_offsets, rows, target, column_offsets, columns, how = made.args
         whole, part = made.append_basic_block("whole"), made.append_basic_block("part")
-        full = b.and_(b.icmp_signed("==", rows, constant(LANES)), b.icmp_signed("==", columns, constant(LANES)))
-        full = b.and_(full, b.icmp_signed("!=", how, constant(GAPS)))
+        all_rows = b.icmp_signed("==", rows, constant(LANES))
+        full = b.and_(b.and_(all_rows, b.icmp_signed("==", columns, constant(LANES))), b.icmp_signed("!=", how, constant(GAPS)))
+        full = b.and_(full, b.icmp_signed("!=", how, constant(GAPS | LOOSE)))
         b.cbranch(full, whole, part)
 
         b = ir.IRBuilder(whole)
@@ -82,30 +83,51 @@ def turning_tile() -> Tile:
             store_vector(b, vector, b.add(target, load_word(b, column_offsets, c)))
         b.ret_void()
 
+        loosely, exactly, loaded_ = (made.append_basic_block(name) for name in ("loosely", "exactly", "loaded"))
         b = ir.IRBuilder(part)
+        b.cbranch(b.and_(all_rows, b.icmp_signed(">=", how, constant(LOOSE))), loosely, exactly)
+        b = ir.IRBuilder(loosely)
+        more = [load_vector(b, b.add(source, load_word(b, row_offsets, r))) for r in range(LANES)]
+        b.branch(loaded_)
+        b = ir.IRBuilder(exactly)
         here, nothing = first_lanes(b, columns), ir.Constant(BITS, [0] * LANES)
         last = b.sub(rows, constant(1))
         last = b.select(b.icmp_signed("<", last, constant(0)), constant(0), last)
-        loaded = []
+        only = []
         for r in range(LANES):
             index = b.select(b.icmp_signed("<", constant(r), rows), constant(r), last)
             offset = b.load(b.inttoptr(b.add(row_offsets, b.shl(index, constant(3))), I64.as_pointer()))
             mask = b.select(b.icmp_signed("<", constant(r), rows), here, nothing)
-            loaded.append(load_lanes(module, b, b.add(source, offset), mask))
-        every = ir.Constant(BITS, [1] * LANES)
-        kept = b.select(b.icmp_signed("==", how, constant(ONLY)), first_lanes(b, rows), every)
+            only.append(load_lanes(module, b, b.add(source, offset), mask))
+        b.branch(loaded_)
+        b = ir.IRBuilder(loaded_)
+        loaded = []
+        for some_, any_ in zip(only, more, strict=True):
+            phi = b.phi(VECTOR)
+            phi.add_incoming(some_, exactly)
+            phi.add_incoming(any_, loosely)
+            loaded.append(phi)
+        vectors = turned(b, loaded)
         end = made.append_basic_block("end")
-        for c, vector in enumerate(turned(b, loaded)):
-            inside, store, following = (made.append_basic_block(f"{name}{c}") for name in ("inside", "store", "next"))
-            b.cbranch(b.icmp_signed("<", constant(c), columns), inside, end)
-            b = ir.IRBuilder(inside)
-            offset = load_word(b, column_offsets, c)
-            b.cbranch(b.icmp_signed(">=", offset, constant(0)), store, following)
-            b = ir.IRBuilder(store)
-            store_lanes(module, b, vector, b.add(target, offset), kept)
-            b.branch(following)
-            b = ir.IRBuilder(following)
-        b.branch(end)
+        some, every = made.append_basic_block("some"), made.append_basic_block("every")
+        b.cbranch(b.icmp_signed("==", how, constant(ONLY)), some, every)
+        for start in (some, every):
+            b = ir.IRBuilder(start)
+            kept = first_lanes(b, rows) if start is some else None
+            for c, vector in enumerate(vectors):
+                inside, store, following = (made.append_basic_block(name) for name in ("inside", "store", "next"))
+                b.cbranch(b.icmp_signed("<", constant(c), columns), inside, end)
+                b = ir.IRBuilder(inside)
+                offset = load_word(b, column_offsets, c)
+                b.cbranch(b.icmp_signed(">=", offset, constant(0)), store, following)
+                b = ir.IRBuilder(store)
+                if kept is None:
+                    store_vector(b, vector, b.add(target, offset))
+                else:
+                    store_lanes(module, b, vector, b.add(target, offset), kept)
+                b.branch(following)
+                b = ir.IRBuilder(following)
+            b.branch(end)
         ir.IRBuilder(end).ret_void()
 
     return Tile("scriptc_turn", 7, write)
@@ -153,7 +175,7 @@ def transpose_kernels(word: Any, intrinsic: Any) -> dict[str, Any]:
 
     compiled: Any = numba.njit(error_model="numpy")
     square, straight, zeros = intrinsic("scriptc_turn"), intrinsic("scriptc_pass"), intrinsic("scriptc_clear")
-    lanes, vector, every, only = LANES, VECTOR_BYTES, EVERY, ONLY
+    lanes, vector, every, only, gaps = LANES, VECTOR_BYTES, EVERY, ONLY, GAPS
 
     @compiled
     def turn(d: Any, t: Any, n: Any) -> None:
@@ -165,11 +187,11 @@ def transpose_kernels(word: Any, intrinsic: Any) -> dict[str, Any]:
         groups = (rows + lanes - 1) // lanes
         total = outer * inner * groups
         for part in range(total * t // n, total * (t + 1) // n):
-            rest = part // inner
-            j = part - rest * inner
-            i = rest // groups
-            group = rest - i * groups
-            held = min(lanes, rows - group * lanes) if i * inner + j < most else 0
+            index = part // groups      # matrix by matrix: what is read lies together
+            group = part - index * groups
+            held = min(lanes, rows - group * lanes) if index < most else 0
+            i = index // inner
+            j = index - i * inner
             read = source + i * source_outer + j * source_inner
             written = target + i * target_outer + j * target_inner + word(row_places, group)
             if upright:
@@ -177,7 +199,7 @@ def transpose_kernels(word: Any, intrinsic: Any) -> dict[str, Any]:
                 continue
             for first in range(0, columns, lanes):
                 square(read + first * 4, row_offsets + group * lanes * 8, held, written, column_offsets + first * 8,
-                       min(lanes, columns - first), how)
+                       min(lanes, columns - first), how if index < most - 1 else how & gaps)
 
     @compiled
     def fill(d: Any, t: Any, n: Any) -> None:
