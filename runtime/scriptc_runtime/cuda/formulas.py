@@ -121,6 +121,21 @@ def _batch_norm_train(x: Expr, weight: Expr | None, bias: Expr | None, *, eps: f
     return (result if bias is None else result + channelwise(bias, len(shape))), mean, var
 
 
+@composite("batch_norm_gradient")
+def _batch_norm_gradient(g: Expr, x: Expr, mean: Expr, var: Expr, weight: Expr | None, *, eps: float) -> Any:
+    shape: Any = x.shape
+    if _empty(x):
+        return "an empty tensor"
+    over, rank = (0, *range(2, len(shape))), len(shape)
+    inverse = 1.0 / op("sqrt", channelwise(var, rank) + eps)
+    normal = (x - channelwise(mean, rank)) * inverse
+    dweight, dbias = op("sum", g * normal, dims=over, keepdim=False), op("sum", g, dims=over, keepdim=False)
+    count = float(math.prod(shape) // shape[1])
+    inner = g - channelwise(dbias, rank) / count - normal * (channelwise(dweight, rank) / count)
+    scale = inverse if weight is None else inverse * channelwise(weight, rank)
+    return inner * scale, dweight, dbias
+
+
 @composite("group_norm")
 def _group_norm(x: Expr, weight: Expr | None, bias: Expr | None, *, groups: int, eps: float) -> Any:
     shape: Any = x.shape
