@@ -105,6 +105,14 @@ def test_a_finished_run_goes_on_with_more_epochs(root: Path, settings: Settings)
     assert [row["epoch"] for row in again.history] == [1, 2]
 
 
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_in_evaluation_mode_batch_norms_keep_their_statistics(root: Path, settings: Settings, mode: str) -> None:
+    name = "features.1.running_mean"
+    before = np.asarray(scriptc.load(root / "digits.pt").state_dict()[name])
+    after = np.asarray(scriptc.load(Trainer.start(root / "digits.pt", settings.changed({"mode": mode})).run().output).state_dict()[name])
+    assert np.array_equal(before, after) == (mode == "eval")
+
+
 def test_a_checkpoint_is_an_archive_too(root: Path, settings: Settings) -> None:
     model = scriptc.load(stopped(root, settings)).eval()
     assert np.asarray(model(np.zeros((2, 1, 8, 8), np.float32))).shape == (2, 10)

@@ -266,7 +266,7 @@ class Trainer:
             progress.order = self.generator.permutation(count) if settings.shuffle else np.arange(count)
         batches = list(self._batches(progress.order, progress.position))
         self.report.begin_epoch(progress.epoch + 1, self._batches_per_epoch(), self._batches_per_epoch() - len(batches))
-        self.model.train()
+        self.model.train(settings.mode == "train")
         loader = DataLoader(self.training, batch_sampler=batches, num_workers=settings.workers, collate_fn=lambda batch: batch)
         done = 0
         for number, (positions, (inputs, target)) in enumerate(zip(batches, loader, strict=True)):

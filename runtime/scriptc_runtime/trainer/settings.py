@@ -63,6 +63,8 @@ class Settings:
     clip_grad_norm: float | None = _option(None, "Scale gradients so that their joint norm is at most this.", "NORM", "positive")
     freeze: tuple[str, ...] = _option((), "Do not train parameters whose name matches, such as 'features.*'.", "PATTERN")
     unfreeze: tuple[str, ...] = _option((), "Train parameters whose name matches, also where the archive has them frozen.", "PATTERN")
+    mode: str = _option("train", "eval: batch norms keep their statistics and nothing is dropped, as suits a head on a frozen network.",
+                        "train|eval", "mode")
     metrics: tuple[str, ...] = _option((), "What to measure on the evaluation data: accuracy,f1,mae...", "NAME,...")
     eval_first: bool = _option(False, "Measure the evaluation data before the first epoch too: epoch 0 of the history.")
     monitor: str | None = _option(None, "What tells the best epoch [default: val_loss, or loss without evaluation data].", "NAME")
@@ -105,6 +107,7 @@ _CHECKS: dict[str, tuple[str, Any]] = {
     "not negative": ("a number that is not negative", lambda v: v >= 0),
     "share": ("a share below 1", lambda v: 0 <= v < 1),
     "keep": ("best or last", lambda v: v in ("best", "last")),
+    "mode": ("train or eval", lambda v: v in ("train", "eval")),
     "interval": ("a number of steps, epochs, min or s", lambda v: (m := _INTERVAL.fullmatch(v)) is not None and int(m[1]) > 0),
 }
 OPTIONS = {f.name: f for f in dataclasses.fields(Settings)}
