@@ -46,7 +46,8 @@ def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, name: str) -
 
 
 @pytest.mark.parametrize(("option", "value"), [
-    ("epochs", 0), ("batch_size", -1), ("eval_split", 1.0), ("keep", "worst"), ("mode", "test"), ("checkpoint_every", "soon"), ("checkpoint_every", "0 steps"),
+    ("epochs", 0), ("batch_size", -1), ("eval_split", 1.0), ("keep", "worst"), ("mode", "test"), ("checkpoint_every", "soon"),
+    ("checkpoint_every", "0 steps"),
     ("clip_grad_norm", 0.0), ("workers", -1), ("image_size", (0,)),
 ])
 def test_a_value_out_of_range_is_refused(option: str, value: Any) -> None:

@@ -1,7 +1,7 @@
 """Runs a tutorial: every `sh` and `python` block of a page, in order, in one folder; a `text` block is what the one before it prints.
 
 `python -m tests.tutorials [NAME...]` writes the present output into the pages. Blocks marked `no-run` are for readers alone. A page finds the
-repository's `examples` and the folder `site` of packages beside it.
+repository's `examples` and the folders `site` and `site-hub` of packages beside it.
 """
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ def prepare(folder: Path) -> dict[str, str]:
     (folder / "examples").symlink_to(ROOT / "examples")
     if SITE:
         (folder / "site").symlink_to(SITE)
+        (folder / "site-hub").symlink_to(SITE + "-hub")
     search = os.pathsep.join(map(str, (ROOT, ROOT / "runtime", ROOT / "cli")))
     return {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "120",
             "PYTHONPATH": os.pathsep.join(filter(None, (search, os.environ.get("PYTHONPATH"))))}
