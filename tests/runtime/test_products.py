@@ -75,3 +75,17 @@ def test_what_is_not_finite_stays_in_its_rows_and_columns(rows: int) -> None:
 def test_packed_weights_begin_on_a_line_of_the_cache(size: int) -> None:
     packed = layouts.pack_direct(randoms(size, 16)[:, :, None, None])
     assert packed.ctypes.data % 64 == 0
+
+
+@pytest.mark.parametrize(("columns", "depth"), [(1, 1), (17, 33), (32, 16), (70, 100), (96, 48), (130, 7)])
+def test_native_packing_is_that_of_layouts_and_sees_changes(columns: int, depth: int) -> None:
+    weight, bias, dense = randoms(columns, depth), randoms(columns), Dense(3, depth, columns, None)
+    for _ in range(3):
+        panels, start = dense.pack(weight, bias)
+        np.testing.assert_array_equal(panels, layouts.pack_direct(weight[:, :, None, None]))
+        np.testing.assert_array_equal(start, layouts.pack_bias(bias, columns))
+        weight *= 2
+        bias += 1
+    other = randoms(columns, 2 * depth)[:, ::2]     # no rows
+    np.testing.assert_array_equal(dense.pack(other, None)[0], layouts.pack_direct(other[:, :, None, None]))
+    assert not dense.pack(other, None)[1].any()

@@ -10,6 +10,7 @@ import numpy as np
 
 from scriptc_runtime import versions
 from scriptc_runtime.cpu import packs, team
+from scriptc_runtime.cpu.addresses import address
 from scriptc_runtime.cpu.driver.native import In, Native, Out, Packed
 from scriptc_runtime.cpu.packs import Pack
 from scriptc_runtime.cpu.scratch import Scratch
@@ -17,8 +18,10 @@ from scriptc_runtime.cpu.tiles import layouts, library
 from scriptc_runtime.cpu.tiles.commands import CACHE_BYTES, NO_FUNCTION, NO_LIMITS, At, Command, Limits, Word
 from scriptc_runtime.cpu.tiles.geometry import LANES, MOST_ROWS, PANEL, VECTOR_BYTES
 from scriptc_runtime.cpu.tiles.move_commands import copy
+from scriptc_runtime.cpu.tiles.product_commands import is_row_major, pack
 
 _FLOAT = 4
+PACKING = 4           # multiplications in the time that it takes to pack a float
 BLOCKED_ROWS = 8      # from which on copying x in blocks costs less than rows that collide in the cache
 
 
@@ -47,6 +50,7 @@ class Dense:
         self._a_rows = places * (self.full_depth * _FLOAT)
         self._c_rows = places * (self.full_columns * _FLOAT)
         self._packed: tuple[Pack, tuple[int | None, ...]] | None = None
+        self._packing: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None = None      # a weight, its panels, and the call that packs it
 
     def pack(self, weight: np.ndarray, bias: np.ndarray | None, scale: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Panels of the weight, and the bias, both times `scale` [columns]; the same arrays while none has changed."""
@@ -54,15 +58,29 @@ class Dense:
         counts = tuple(0 if a is None else versions.version(a) for a in arrays)
         known = self._packed
         if known is None or not all(map(is_, known[0].sources, arrays)) or known[1] != counts or None in counts:
-            pack = packs.packed(("dense", self.columns), arrays, lambda: self._panels(weight, bias, scale))
+            # Arrays that are the same but for what they hold leave what was made of them to nobody: its memory is used again.
+            spent = known[0].made if known is not None and all(map(is_, known[0].sources, arrays)) else None
+            pack = packs.packed(("dense", self.columns), arrays, lambda: self._panels(weight, bias, scale, spent))
             known = self._packed = pack, counts
         return known[0].made    # type: ignore[return-value]
 
-    def _panels(self, weight: np.ndarray, bias: np.ndarray | None, scale: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def _panels(self, weight: np.ndarray, bias: np.ndarray | None, scale: np.ndarray | None,
+                spent: tuple[np.ndarray, ...] | None) -> tuple[np.ndarray, np.ndarray]:
         if scale is not None:
             weight = weight * scale.reshape(-1, 1)
             bias = None if bias is None else bias * scale.reshape(-1)
-        return layouts.pack_direct(weight[:, :, None, None]), layouts.pack_bias(bias, self.columns)
+        if not (weight.size and is_row_major(weight) and weight.flags.aligned):
+            return layouts.pack_direct(weight[:, :, None, None]), layouts.pack_bias(bias, self.columns)
+        if spent is None:
+            spent = layouts.room(self.full_depth * self.full_columns), layouts.pack_bias(bias, self.columns)
+        elif bias is not None:
+            spent[1][:self.columns] = bias
+        known = self._packing
+        if known is None or known[0] is not weight or known[1] is not spent[0]:
+            words = pack(weight, spent[0]).table({})
+            known = self._packing = weight, spent[0], words, np.array([library.NAMES.index("pack"), words.ctypes.data], np.int64)
+        team.run_at(library.entry(), address(known[3]), 1, team.get_num_threads(), weight.size * PACKING)
+        return spent[0], spent[1]
 
     def __call__(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, *, out: tuple[np.ndarray, ...]) -> None:
         entry = library.ready(self.rows * self.depth * self.columns)

@@ -110,7 +110,7 @@ def pack_direct(weight: np.ndarray, narrow: int = 0, scale: np.ndarray | None = 
     lanes = narrow or LANES
     blocks = -(-channels // lanes)
     depth = blocks * lanes * high * wide
-    whole = _room(depth * (-(-out // LANES) * LANES), exact=channels == blocks * lanes and out % LANES == 0)
+    whole = room(depth * (-(-out // LANES) * LANES), exact=channels == blocks * lanes and out % LANES == 0)
     for panel in panels(out):
         count = panel.last - panel.first
         target = whole[panel.first * depth:panel.first * depth + depth * panel.width].reshape(blocks, high, wide, lanes, panel.width)
@@ -124,7 +124,7 @@ def pack_direct(weight: np.ndarray, narrow: int = 0, scale: np.ndarray | None = 
     return whole
 
 
-def _room(size: int, exact: bool) -> np.ndarray:
+def room(size: int, exact: bool = True) -> np.ndarray:
     """Floats to fill: zero where not all of them will be written. No vector of them lies on two lines of the cache."""
     made = aligned_bytes(size * FLOAT_BYTES).view(np.float32)
     if not exact:
@@ -161,7 +161,7 @@ def pack_winograd(weight: np.ndarray, m: int, scale: np.ndarray | None = None) -
     out, channels = weight.shape[:2]
     depth = -(-channels // LANES) * LANES
     element = winograd_element(depth, -(-out // LANES)) // FLOAT_BYTES
-    whole = _room(len(both) * element, exact=channels == depth and out % LANES == 0).reshape(len(both), -1)
+    whole = room(len(both) * element, exact=channels == depth and out % LANES == 0).reshape(len(both), -1)
     for panel in panels(out):
         count = panel.last - panel.first
         taps = _scaled(weight, scale, panel).reshape(count, channels, 9).transpose(2, 1, 0).astype(np.float64, order="C")
@@ -182,7 +182,7 @@ def pack_depthwise(weight: np.ndarray) -> np.ndarray:
     """Weights [C, 1, KH, KW] as [C/16, KH * KW, 16]."""
     channels = weight.shape[0]
     blocks = -(-channels // LANES)
-    whole = _room(blocks * LANES * weight[0].size, exact=channels == blocks * LANES).reshape(blocks, weight[0].size, LANES)
+    whole = room(blocks * LANES * weight[0].size, exact=channels == blocks * LANES).reshape(blocks, weight[0].size, LANES)
     padded = np.zeros((blocks * LANES, weight[0].size), np.float32)
     padded[:channels] = weight.reshape(channels, -1)
     whole[...] = padded.reshape(blocks, LANES, -1).transpose(0, 2, 1)

@@ -53,6 +53,11 @@ def matmul(a: Operand, b: Operand, c: Operand, threads: int) -> Command:
         np.array([-np.inf, np.inf], np.float32), np.ones(1, np.float32), At(Working()), starts[-1], *starts[:-1]], working=starts[-1] * threads)
 
 
+def pack(weight: np.ndarray, panels: np.ndarray) -> Command:
+    """Panels of `weight` [columns, depth] as `layouts.pack_direct` makes them; its rows' elements are neighbours."""
+    return Command("pack", [weight, weight.strides[0], *weight.shape[:1], weight.shape[1] * weight.itemsize, panels])
+
+
 def collides(places: np.ndarray) -> bool:
     """True if rows that one tile reads together would drive each other out of a cache of 64 sets of 8 lines."""
     lines = places[:MOST_ROWS] // VECTOR_BYTES % 64

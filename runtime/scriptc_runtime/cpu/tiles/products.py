@@ -1,4 +1,4 @@
-"""Products of matrices both of which change at every call: a panel of the second at a time, packed where its product is made."""
+"""Products of matrices both of which change at every call, a panel of the second at a time packed where its product is made; and packing alone."""
 from __future__ import annotations
 
 from typing import Any
@@ -8,7 +8,7 @@ from scriptc_runtime.cpu.tiles.packing import Packing
 
 
 def matmul_kernels(word: Any, packing: Packing) -> dict[str, Any]:
-    """`matmul` as a numba function (table, thread, threads)."""
+    """`matmul` and `pack` as numba functions (table, thread, threads)."""
     import numba
 
     compiled: Any = numba.njit(error_model="numpy")
@@ -66,4 +66,14 @@ def matmul_kernels(word: Any, packing: Packing) -> dict[str, Any]:
                 for row in range(count):
                     scaled(made + row * o_pitch, target + row * c_step, width * 4, one)
 
-    return {"matmul": matmul}
+    @compiled
+    def pack(d: Any, t: Any, n: Any) -> None:
+        """Panels of a matrix whose rows are the columns of the product."""
+        source, step, rows, width, target = word(d, 0), word(d, 1), word(d, 2), word(d, 3), word(d, 4)
+        columns = panel_blocks * 16
+        panels = (rows + columns - 1) // columns
+        bytes_ = (width + vector - 1) // vector * 16 * panel_blocks * vector
+        for p in range(panels * t // n, panels * (t + 1) // n):
+            pack_columns(source + p * columns * step, step, min(rows - p * columns, columns), width, target + p * bytes_)
+
+    return {"matmul": matmul, "pack": pack}
