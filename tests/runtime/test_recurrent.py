@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scriptc_runtime.cpu.team import get_num_threads, set_num_threads
 from scriptc_runtime.module import Module
 from scriptc_runtime.plan.plan import Plan
 from scriptc_runtime.runner import Runner
@@ -54,6 +55,9 @@ LAYER = """class Net(nn.Module):
     ("LSTM", "16, 33, bias=False, batch_first=True", (2, 9, 16)), ("GRU", "19, 37", (12, 1, 19)),
     ("GRU", "8, 48, bidirectional=True, batch_first=True", (4, 6, 8)), ("RNN", "8, 20", (10, 2, 8)),
     ("RNN", "8, 20, nonlinearity='relu'", (10, 2, 8)), ("GRU", "8, 24", (5, 9, 8)),
+    ("LSTM", "16, 32", (11, 1, 16)), ("LSTM", "32, 48, num_layers=2, bidirectional=True, batch_first=True", (3, 6, 32)),
+    ("GRU", "16, 48, num_layers=2, bidirectional=True, bias=False", (5, 17, 16)), ("GRU", "48, 16, batch_first=True", (1, 4, 48)),
+    ("RNN", "16, 32, num_layers=2, bidirectional=True", (6, 3, 16)), ("RNN", "32, 16, nonlinearity='relu', batch_first=True", (2, 5, 32)),
 ])
 def test_layers_equal_the_reference(compared: Compiled, kind: str, arguments: str, shape: tuple[int, ...]) -> None:
     assert compared(LAYER.format(kind=kind, arguments=arguments), shape)[1] < 3e-6
@@ -88,3 +92,28 @@ def test_loops_that_end_early_compute_no_more_than_they_did(compared: Compiled, 
     steps, error = compared(CELL.format(turns=turns, end=end), (60, 2, 20))
     assert error < 2e-6
     assert steps == ["routine"]
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_given_states_and_one_or_two_threads(kind: str, tmp_path: Path) -> None:
+    source = tmp_path / "net.py"
+    given, passed = ("h, c", "(h, c)") if kind == "LSTM" else ("h", "h")
+    source.write_text(f"{HEADER}class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+                      f"        self.layer = nn.{kind}(32, 64, num_layers=2, bidirectional=True)\n\n    def forward(self, x, {given}):\n"
+                      f"        return self.layer(x, {passed})\n")
+    states = [np.random.default_rng(i).standard_normal((4, 3, 64)).astype(np.float32) for i in range(2 if kind == "LSTM" else 1)]
+    inputs = [np.random.default_rng(5).standard_normal((6, 3, 32)).astype(np.float32), *states]
+    names = ["x:float32[6,3,32]", *(f"{n}:float32[4,3,64]" for n in "hc"[:len(states)])]
+    compiled = compile_program(source, entry="Net()", inputs=names)
+    module = Module(compiled.program, compiled.tensors, wait=True)
+    module.requires_grad_(False)
+    wanted = run_function(compiled.program.functions["forward"], inputs, compiled.tensors).results
+    before, found = get_num_threads(), []
+    for threads in (1, 2):
+        set_num_threads(threads)
+        y, last = module(*inputs)
+        found.append([np.asarray(v) for v in (y, *(last if isinstance(last, tuple) else (last,)))])
+    set_num_threads(before)
+    for one, two, reference in zip(*found, wanted, strict=True):
+        np.testing.assert_array_equal(one, two)
+        np.testing.assert_allclose(one, reference, rtol=1e-5, atol=3e-6)

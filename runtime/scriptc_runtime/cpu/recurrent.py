@@ -10,6 +10,7 @@ import numpy as np
 from scriptc.ir.types import TensorType, float32
 from scriptc_runtime.cpu.jit import Code
 from scriptc_runtime.cpu.linalg import is_native
+from scriptc_runtime.cpu.recurrence import NativeRecurrent
 from scriptc_runtime.cpu.steps import MOST_ROWS, Direction, steps_code
 from scriptc_runtime.plan.bind import is_static
 from scriptc_runtime.plan.lowering import Site, lowers
@@ -89,7 +90,28 @@ def lower_recurrent(site: Site) -> Kernel | None:
                 sequence = outputs[0] if directions == 1 else np.concatenate(outputs, -1)
         np.copyto(out[0], sequence.swapaxes(0, 1) if attributes["batch_first"] else sequence)
 
-    return Kernel(site.op.name, run, writes_out=True, fresh=True)
+    return Kernel(site.op.name, run, writes_out=True, fresh=True, native=_commands(site))
+
+
+def _commands(site: Site) -> NativeRecurrent | None:
+    """The layers as commands of the driver, for float32 and sizes that are whole vectors."""
+    sizes = _sizes(site)
+    if sizes is None or not NativeRecurrent.serves(site.attributes, sizes[0], *sizes[2:]):
+        return None
+    return NativeRecurrent(site.op.name, site.attributes, *sizes)
+
+
+def _sizes(site: Site) -> tuple[int, int, int, int] | None:
+    """Steps, rows, features and the state's width, none of them 0, of layers over float32; None where something is not known."""
+    attributes, kind = site.attributes, site.tensor(0)
+    if kind.dtype is not float32 or not is_static(kind) or kind.rank != 3:
+        return None
+    length, rows, features = kind.shape if not attributes["batch_first"] else (kind.shape[1], kind.shape[0], kind.shape[2])  # type: ignore[index, misc]
+    final = site.result_types[1]
+    assert isinstance(final, TensorType) and final.shape is not None
+    width = final.shape[-1]
+    found = length, rows, features, width
+    return found if isinstance(width, int) and all(found) else None     # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,22 +125,16 @@ class _Native:
 
 def _steps(site: Site, directions: int) -> _Native | None:
     """Compiled steps, for small batches of float32."""
-    attributes, kind = site.attributes, site.tensor(0)
-    name = site.op.name
-    if kind.dtype is not float32 or not is_static(kind) or kind.rank != 3 or (name == "rnn" and attributes.get("nonlinearity", "tanh") != "tanh"):
+    attributes, name, sizes = site.attributes, site.op.name, _sizes(site)
+    if sizes is None or sizes[1] > MOST_ROWS or (name == "rnn" and attributes.get("nonlinearity", "tanh") != "tanh"):
         return None
-    length, rows, features = kind.shape if not attributes["batch_first"] else (kind.shape[1], kind.shape[0], kind.shape[2])  # type: ignore[index, misc]
-    final = site.result_types[1]
-    assert isinstance(final, TensorType) and final.shape is not None
-    width = final.shape[-1]
-    if not isinstance(width, int) or rows > MOST_ROWS or not all((length, rows, features, width)):  # type: ignore[operator]
-        return None
+    length, rows, features, width = sizes
     code = steps_code(name)
     if code is None:
         return None
-    made = tuple(Direction(name, length, rows, features if layer == 0 else width * directions, width)  # type: ignore[arg-type]
+    made = tuple(Direction(name, length, rows, features if layer == 0 else width * directions, width)
                  for layer in range(attributes["num_layers"]) for _ in range(directions))
-    return _Native(code, length * rows * width * width * 4 * len(made), made)  # type: ignore[operator]
+    return _Native(code, length * rows * width * width * 4 * len(made), made)
 
 
 def _direction(sequence: np.ndarray, states: tuple[np.ndarray, ...], weights: Any, cell: Cell,

@@ -10,6 +10,7 @@ from typing import Any
 from scriptc_runtime.cpu.tiles import registers
 from scriptc_runtime.cpu.tiles.attention import attention_kernels, attention_tiles
 from scriptc_runtime.cpu.tiles.batch_norms import batch_norm_kernels, batch_norm_tiles
+from scriptc_runtime.cpu.tiles.cells import cell_kernels, cell_tiles
 from scriptc_runtime.cpu.tiles.functions import accumulation_tile, combination_tile, function_tile
 from scriptc_runtime.cpu.tiles.geometry import (
     COMBINATIONS,
@@ -46,7 +47,7 @@ def tiles() -> tuple[Tile, ...]:
     """Every tile that the kernels call."""
     return (*(product_tile(rows, blocks, run) for run in (LANES, *NARROW) for blocks in (PANEL, 1) for rows in range(1, MOST_ROWS + 1)),
             *map(function_tile, FUNCTIONS), *map(combination_tile, COMBINATIONS), *map(accumulation_tile, ("sum", "maximum")),
-            *map(lanewise_tile, LANEWISE_ROWS), *move_tiles(), *row_tiles(), *attention_tiles(), *packing_tiles(), *reduction_tiles(),
+            *map(lanewise_tile, LANEWISE_ROWS), *move_tiles(), *cell_tiles(), *row_tiles(), *attention_tiles(), *packing_tiles(), *reduction_tiles(),
             *transpose_tiles(), *gradient_tiles(), *batch_norm_tiles(),
             *(winograd_input(m) for m in (INPUT_2, INPUT_4)), *(winograd_output(m) for m in (OUTPUT_2, OUTPUT_4)))
 
@@ -370,6 +371,7 @@ def kernels() -> dict[str, Any]:
 
     return {"product": product_kernel(pair, single, function), **products, "depthwise": depthwise, "winograd": winograd, "apply": apply,
             "binary": binary, "pool": pool, "border": border, "interleave": interleave, **move_kernels(word, intrinsic, chain),
+            **cell_kernels(word, intrinsic),
             **row_kernels(word, intrinsic, chain), **attention_kernels(word, clear, intrinsic, chain, packed), **matmul_kernels(word, packed),
             **reduction_kernels(word, intrinsic, chain), **transpose_kernels(word, intrinsic), **gradient_kernels(word, intrinsic, chain),
             **batch_norm_kernels(words(), intrinsic)}
