@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scriptc_runtime import Tensor
 from scriptc_runtime.nn import functional
+from scriptc_runtime.plan.policy import waiting
 
 from scriptc.errors import CallError
 
@@ -137,6 +138,18 @@ def test_arguments_and_defaults_are_torchs(name: str) -> None:
     ours = {k: p.default for k, p in inspect.signature(getattr(functional, name)).parameters.items()}
     assert list(ours) == list(theirs)
     assert all(a == b for k, a in ours.items() if not isinstance(b := theirs[k], inspect.Parameter) and b is not inspect.Parameter.empty)
+
+
+def test_log1p_of_a_loop_is_that_of_the_c_library() -> None:
+    spread = np.exp(rng.uniform(-85, 85, 4096))
+    x = np.concatenate([spread, -np.exp(rng.uniform(-85, -1e-3, 4096)),
+                        rng.uniform(-1e-3, 1e-3, 4096), rng.uniform(-0.999, 2, 4096)]).astype(np.float32)
+    ends = np.array([0.0, -0.0, -1.0, -2.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 3.4e38], np.float32)
+    with waiting(), np.errstate(all="ignore"):
+        found, found_ends = (np.asarray(Tensor(a).log1p()) for a in (x, ends))
+        exact, exact_ends = np.log1p(x.astype(np.float64)), np.log1p(ends)
+    assert np.max(np.abs(found - exact) / np.spacing(np.abs(exact).astype(np.float32))) <= 3
+    assert np.array_equal(found_ends, exact_ends, equal_nan=True) and np.array_equal(np.signbit(found_ends[:2]), [False, True])
 
 
 def test_a_loss_is_one_step_on_the_tape() -> None:

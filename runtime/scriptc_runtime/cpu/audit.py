@@ -16,7 +16,7 @@ _NODES = (
 _CONTROL = (ast.While, ast.If, ast.Return, ast.Expr)   # besides, in routines
 _NAMES = frozenset(
     "kernel range inf f4 f8 i1 i2 i4 i8 u1 b1 fabs exp expm1 log log2 log10 log1p sqrt sin cos tan asin acos atan sinh cosh tanh "
-    "asinh acosh atanh erf erfc floor ceil trunc atan2 hypot copysign exp4 log4 tanh4 erf4 n c".split())
+    "asinh acosh atanh erf erfc floor ceil trunc atan2 hypot copysign exp4 log4 log1p4 tanh4 erf4 n c".split())
 _ARGUMENTS = frozenset("nc")
 _MACHINE = frozenset("f4at f8at i1at i2at i4at i8at u1at poll dots sums addo subo mulo".split())
 _NUMBERED = re.compile(r"[vokxtisbzdpu]\d{1,6}")

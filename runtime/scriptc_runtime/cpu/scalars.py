@@ -34,7 +34,7 @@ FLOAT_OPS: dict[str, str] = {
     "copysign": "copysign({0}, {1})",
 }
 # Where float32 has a spelling of its own that LLVM vectorises.
-FLOAT32_OPS: dict[str, str] = {"exp": "exp4({0})", "log": "log4({0})", "tanh": "tanh4({0})", "erf": "erf4({0})"}
+FLOAT32_OPS: dict[str, str] = {"exp": "exp4({0})", "log": "log4({0})", "log1p": "log1p4({0})", "tanh": "tanh4({0})", "erf": "erf4({0})"}
 INTEGER_OPS: dict[str, str] = {
     **_COMPARISONS, **_LOGIC,
     "neg": "(-{0})", "add": "({0} + {1})", "sub": "({0} - {1})", "mul": "({0} * {1})", "square": "({0} * {0})",

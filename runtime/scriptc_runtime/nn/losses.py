@@ -140,7 +140,8 @@ def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None
 def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Tensor:
     """target (log(target) - input) for log-probabilities `input`; reduction `batchmean` divides by the batch size"""
     t = _like(target, input)
-    losses = t.exp() * (t - input) if log_target else t.xlogy(t) - t * input
+    # 0 log 0 is 0: the logarithm of 1 stands for that of 0.
+    losses = t.exp() * (t - input) if log_target else t * where(t == 0.0, t * 0.0 + 1.0, t).log() - t * input
     if reduction == "batchmean":
         return losses.sum() / input.shape[0] if input.ndim else losses.sum()
     return _reduced(losses, reduction)
