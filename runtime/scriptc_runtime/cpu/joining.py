@@ -1,4 +1,4 @@
-"""Tensors joined along a dimension: copies into the parts of the result."""
+"""Tensors joined along a dimension, or put into a part of another: copies into the parts of the result."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from scriptc.interp.ops.views import along, positioned
+from scriptc.interp.registry import REFERENCES
 from scriptc.ir.types import TensorType
 from scriptc_runtime.cpu.addresses import address
 from scriptc_runtime.cpu.driver.native import In, Native, Out
@@ -60,4 +62,42 @@ class NativeJoin(Native):
         for index, (array, part) in enumerate(zip(operands, parts(results[0], operands, self._dim, self._joins), strict=True)):
             if part.size:
                 made.append(copy(array, part, At(In(index)), At(Out(0), address(part) - address(results[0]))))
+        return None if None in made else made   # type: ignore[return-value]
+
+
+@lowers("slice_scatter", "select_scatter", target="cpu")
+def lower_scattered(site: Site) -> Kernel | None:
+    """A tensor of known shape with a part of it replaced, in the buffer of the result."""
+    if not is_static(site.result_types[0]) or not is_static(site.operand_types[1]) or site.tensor(1).dtype is not site.tensor(0).dtype:
+        return None
+    reference, dim = REFERENCES[site.op.name], site.attributes["dim"]
+
+    def run(*operands: Any, out: tuple[np.ndarray, ...]) -> None:
+        np.copyto(out[0], reference(*operands, dim=dim))
+
+    return Kernel(site.op.name, run, writes_out=True, fresh=True, native=NativeScatter(dim))
+
+
+class NativeScatter(Native):
+    """A copy of the whole, then one of the part."""
+
+    strided = True
+
+    def __init__(self, dim: int) -> None:
+        self._dim = dim
+
+    def commands(self, operands: Sequence[Any], results: Sequence[np.ndarray], threads: int) -> list[Command] | None:
+        """Two copies; None where the place is not known, or not there."""
+        x, source, *numbers = operands
+        if not x.size or not all(type(number) is int for number in numbers):
+            return None
+        try:
+            place = positioned(x, self._dim, *numbers) if len(numbers) == 1 else along(x, self._dim, slice(*numbers))
+            part = results[0][(*place, ...)]    # a view even where it is one element
+            given = np.broadcast_to(source, part.shape)
+        except (IndexError, ValueError):    # the kernel tells what is wrong
+            return None
+        made = [copy(x, results[0], At(In(0)), At(Out(0)))]
+        if part.size:
+            made.append(copy(given, part, At(In(1)), At(Out(0), address(part) - address(results[0]))))
         return None if None in made else made   # type: ignore[return-value]
