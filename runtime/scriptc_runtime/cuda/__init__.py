@@ -3,7 +3,7 @@
 In: ops with concrete types, from the planner. Out: kernels over arrays in device memory. Importing this package registers its lowerings;
 `numba_cuda` is the only module that imports `numba.cuda`.
 """
-from scriptc_runtime.cuda import attention, convolutions, elementwise, formulas, plain_products, products, reductions, rows, views
+from scriptc_runtime.cuda import attention, convolutions, elementwise, formulas, losses, plain_products, pooling, products, reductions, rows, views
 from scriptc_runtime.cuda.engine import device, memory_of
 from scriptc_runtime.cuda.graphs import LINKER
 from scriptc_runtime.plan.lowering import MEMORIES, links
@@ -11,4 +11,4 @@ from scriptc_runtime.plan.lowering import MEMORIES, links
 MEMORIES["cuda"] = memory_of(device)
 links("cuda", LINKER)
 
-__all__ = ["attention", "convolutions", "elementwise", "formulas", "plain_products", "products", "reductions", "rows", "views"]
+__all__ = ["attention", "convolutions", "elementwise", "formulas", "losses", "plain_products", "pooling", "products", "reductions", "rows", "views"]
