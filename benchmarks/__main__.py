@@ -3,9 +3,9 @@
 `cpu` times calls: every backend is a process of its own; in each round each times one burst of calls while the others wait; a figure is the
 median of the rounds, and a ratio is the best peer's time over ours. `start` times fresh processes up to their first output: with native code
 kept from before, or with `--cold` without; and `--shapes` the first call with a shape that is new to the process. `cuda` compares with torch on
-the same GPU, or with `--check` with the CPU. `train` times whole training
-steps, or with `--check` compares the losses of 100 of them with torch's. Peers that are not installed are told as missing. Run it with nothing
-else running.
+the same GPU, or with `--check` with the CPU. `train` times whole training steps, or with `--check` compares the losses of 100 of them with
+torch's. `accuracy` compares outputs with float64. Peers that are not installed are told as missing. Run it with nothing else running.
+`report RESULTS.json...` makes docs/performance.md of what `--json` wrote.
 """
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ import json
 import sys
 from pathlib import Path
 
+from benchmarks import report
 from benchmarks.suite import STARTS, WORKLOADS
 from benchmarks.training import TRAININGS
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["cpu", "start", "train", "cuda"])
-    parser.add_argument("--threads", help="numbers of threads: of cpu 1,2 unless said, of start 1")
+    parser.add_argument("what", choices=["cpu", "start", "train", "cuda", "accuracy", "report"])
+    parser.add_argument("results", nargs="*", type=Path, help="report: files that --json wrote")
+    parser.add_argument("--threads", help="numbers of threads: 1,2 unless said, of start and accuracy 1")
     parser.add_argument("--only", default="", help="names of workloads")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path, help="write the rows to this file as well")
@@ -31,21 +33,30 @@ def main() -> None:
     parser.add_argument("--workers", type=int, help="cuda --check: processes")
     parser.add_argument("--backends", default="scriptc,eager,compile", help="train: which take part")
     options = parser.parse_args()
+    if options.what == "report":
+        if not options.results:
+            parser.error("report takes the files that --json wrote")
+        report.write(options.results)
+        return
     if options.what == "cuda":
         from benchmarks import cuda
 
         sys.exit(cuda.main(options.only.split(",") if options.only else [], checking=options.check, workers=options.workers, rounds=options.rounds,
                            written=options.json))
-    known = {"start": STARTS, "cpu": WORKLOADS, "train": TRAININGS}[options.what]
+    known = {"start": STARTS, "cpu": WORKLOADS, "train": TRAININGS, "accuracy": WORKLOADS}[options.what]
     names = options.only.split(",") if options.only else list(known)
     for name in names:
         if name not in (TRAININGS if options.what == "train" else WORKLOADS):
             parser.error(f"there is no workload {name}; they are {', '.join(known)}")
-    threads = [int(n) for n in (options.threads or ("1" if options.what == "start" else "1,2")).split(",")]
+    threads = [int(n) for n in (options.threads or ("1" if options.what in ("start", "accuracy") else "1,2")).split(",")]
     if options.what == "cpu":
         from benchmarks import comparison
 
         rows = list(comparison.rows(threads, names, options.rounds))
+    elif options.what == "accuracy":
+        from benchmarks import accuracy
+
+        rows = list(accuracy.rows(threads, names))
     elif options.what == "train":
         from benchmarks import training
 
@@ -55,7 +66,8 @@ def main() -> None:
 
         rows = list(start.rows(threads, names, options.rounds, cold=options.cold, shapes=options.shapes))
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        told = {"about": report.about(sys.argv[1:]), "rows": rows}
+        options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

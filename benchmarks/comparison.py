@@ -50,9 +50,9 @@ class Backend:
         self.process.wait()
 
 
-def compare(workload: str, threads: int, rounds: int, folder: Path) -> dict[str, Any]:
+def compare(workload: str, threads: int, rounds: int, folder: Path, names: Sequence[str] = tuple(BACKENDS)) -> dict[str, Any]:
     """The medians of all backends on one workload, in seconds, and what kept the others away."""
-    backends = [Backend(name, workload, threads, folder) for name in BACKENDS]     # one after another: each prepares alone
+    backends = [Backend(name, workload, threads, folder) for name in names]     # one after another: each prepares alone
     running = [b for b in backends if b.state == "ready"]
     for _ in range(rounds):
         for backend in running:

@@ -91,12 +91,17 @@ def torch_run(workload: Workload, threads: int, folder: Path, form: str) -> Run:
             raise NotMeant
         model = model.to(memory_format=torch.channels_last)
         inputs = [x.to(memory_format=torch.channels_last) for x in inputs]
+    if form == "compile":
+        import torch._inductor.config as inductor
+
+        inductor.freezing = True
+        model = torch.compile(model)
     if form == "script":
         made = torch.jit.script(model) if workload.script else torch.jit.trace(model, tuple(inputs))
         model = torch.jit.optimize_for_inference(torch.jit.freeze(made.eval()))
 
     def run() -> Any:
-        with torch.inference_mode():
+        with torch.no_grad() if form == "compile" else torch.inference_mode():      # freezing wants the former
             return model(*inputs)
     return run
 
@@ -139,6 +144,7 @@ BACKENDS: dict[str, Callable[[Workload, int, Path], Run]] = {
     "scriptc": scriptc_run,
     "eager": lambda w, t, f: torch_run(w, t, f, "eager"),
     "eager-channels-last": lambda w, t, f: torch_run(w, t, f, "channels_last"),
+    "torch.compile": lambda w, t, f: torch_run(w, t, f, "compile"),
     "torchscript": lambda w, t, f: torch_run(w, t, f, "script"),
     "onnxruntime": onnxruntime_run,
     "openvino": openvino_run,

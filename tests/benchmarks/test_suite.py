@@ -1,6 +1,7 @@
 """The benchmark suite runs, and what it times gives eager torch's results. Nothing here is timed."""
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -19,8 +20,9 @@ MODELS = Path(__file__).parents[2] / "benchmarks" / "models"
 def test_backends_agree(name: str, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     from benchmarks.comparison import compare
+    from benchmarks.worker import BACKENDS
 
-    row = compare(name, 1, 1, tmp_path)
+    row = compare(name, 1, 1, tmp_path, [b for b in BACKENDS if b != "torch.compile"])     # whose compiler takes half a minute
     assert row["agrees"], row
     assert {"scriptc", "eager", "torchscript"} <= set(row["seconds"])
     assert "eager-channels-last" not in row["absent"]      # not a failure: there are no images
@@ -57,3 +59,35 @@ def test_every_workload_names_its_source() -> None:
     for workload in (*WORKLOADS.values(), *TRAININGS.values()):
         name = workload.entry.partition("(")[0]
         assert f" {name}(" in (MODELS / f"{workload.file}.py").read_text(encoding="utf-8")
+
+
+@pytest.mark.oracle
+def test_accuracy_is_told_relative_to_float64(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from benchmarks.accuracy import compared
+
+    row = compared(WORKLOADS["mlp"], tmp_path)
+    assert 0 < row["relative error"]["torch"] < 1e-5
+    assert 0 < row["relative error"]["scriptc"] < 1e-5
+    assert row["ratio"] == row["relative error"]["scriptc"] / row["relative error"]["torch"]
+
+
+def test_the_page_holds_the_figures_of_the_results_and_their_conditions(tmp_path: Path) -> None:
+    from benchmarks import report
+
+    backends = {"scriptc": {"wall_s": 0.1234, "inside_s": 0.1, "peak_bytes": 4.2e7, "least_wall_s": 0.11}}
+    rows = [
+        {"workload": "mlp", "threads": 1, "seconds": {"scriptc": 1e-4, "eager": 2e-4}, "ratio": 2.0, "least": 1.4,
+         "absent": {"openvino": "missing openvino"}},
+        {"measure": "first output", "workload": "mlp", "threads": 1, "backends": backends, "absent": {}},
+        {"measure": "accuracy", "workload": "mlp", "threads": 1, "relative error": {"scriptc": 2e-7, "torch": 1e-7}, "ratio": 2.0},
+    ]
+    results = tmp_path / "results.json"
+    results.write_text(json.dumps({"about": report.about(["cpu", "--json", "/somewhere/results.json"]), "rows": rows}))
+    report.write([results], tmp_path / "page.md")
+    page = (tmp_path / "page.md").read_text()
+    assert "| mlp | 1 | 0.100 | 0.200 | 2.00 | 1.4 |" in page
+    assert "| mlp | 1 | scriptc | 123.4 | 110.0 | 100.0 | 42.0 |" in page
+    assert "| mlp | 1 | 2.00e-07 | 1.00e-07 | 2.00 |" in page
+    assert "openvino: missing openvino" in page
+    assert "`python -m benchmarks cpu --json results.json`" in page and "/somewhere" not in page
