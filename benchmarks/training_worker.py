@@ -62,6 +62,8 @@ def torch_step(training: Training, threads: int, folder: Path, form: str) -> Ste
     torch.set_num_threads(threads)
     model = torch_model(training)
     model.load_state_dict(torch.load(folder / f"{training.name}.pth"))
+    if form == "double":
+        model.double()
     optimizer = getattr(torch.optim, training.optimizer)(model.parameters(), fused=True, **training.settings)
     criterion = torch.nn.functional.cross_entropy if training.classes else torch.nn.functional.mse_loss
 
@@ -71,7 +73,8 @@ def torch_step(training: Training, threads: int, folder: Path, form: str) -> Ste
     measured = torch.compile(forward) if form == "compile" else forward
 
     def step(x: np.ndarray, t: np.ndarray) -> float:
-        loss = measured(torch.from_numpy(x), torch.from_numpy(t))
+        given = [torch.from_numpy(a) for a in (x, t)]
+        loss = measured(*(a.double() if form == "double" and a.is_floating_point() else a for a in given))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -82,6 +85,7 @@ def torch_step(training: Training, threads: int, folder: Path, form: str) -> Ste
 BACKENDS: dict[str, Callable[[Training, int, Path], Step]] = {
     "scriptc": scriptc_step,
     "eager": lambda t, n, f: torch_step(t, n, f, "eager"),
+    "double": lambda t, n, f: torch_step(t, n, f, "double"),
     "compile": lambda t, n, f: torch_step(t, n, f, "compile"),
 }
 
