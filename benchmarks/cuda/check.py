@@ -118,7 +118,8 @@ def gradients(part: int, parts: int) -> Outcome:
     from tests.runtime.test_samples import ALL, single
 
     found = Outcome()
-    chosen = [s for s in ALL if s.gradient]
+    # The gradient of pseudo_inverse on its samples is ill-conditioned: values of 1e13 that cancel.
+    chosen = [s for s in ALL if s.gradient and s.op != "pseudo_inverse"]
     own = set(sorted({s.op for s in chosen})[part::parts])
     for sample in chosen:
         if sample.op in own:
@@ -143,7 +144,7 @@ def _pair(path: Path, entry: str, shape: tuple[int, ...], folder: Path) -> tuple
     import scriptc
 
     archive = folder / "model.pt"
-    scriptc.compile(str(path), entry=entry, inputs=[f"x:float32[{','.join(map(str, shape))}]"], seed=1).save(str(archive))
+    scriptc.compile(str(path), entry=entry, inputs=[f"float32[{','.join(map(str, shape))}]"], seed=1).save(str(archive))
     pair = scriptc.load(str(archive), wait=True), scriptc.load(str(archive), device="cuda", wait=True)
     for model in pair:
         model.manual_seed(5)
@@ -229,24 +230,24 @@ def networks(part: int, parts: int) -> Outcome:
 
 
 def leaks(part: int, parts: int) -> Outcome:
-    """1,000 times (40 in the simulator): load a small model, run it twice, drop it. Memory that arrays use is what it was, and so is the driver's."""
+    """1,000 times (40 in the simulator): load a small model, run it, drop it. The memory of arrays and of the pool is what it was."""
     import gc
 
     import scriptc
 
     found = Outcome()
-    if part:
-        return found
+    alone = parts == 1      # else other processes take memory too
 
     def check() -> None:
         device = engine()
+        before = device.driver.free_memory()
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "small.py").write_text(SMALL)
             archive = str(folder / "small.pt")
             scriptc.compile(str(folder / "small.py"), entry="Small()", inputs=["x:float32[4,6]"], seed=1).save(archive)
             x = np.ones((4, 6), np.float32)
-            seen: list[tuple[int, int, int]] = []
+            seen: list[tuple[int, int]] = []
             for turn in range(40 if device.driver.simulated else 1000):
                 model = scriptc.load(archive, device="cuda", wait=True)
                 for _ in range(3):
@@ -256,11 +257,14 @@ def leaks(part: int, parts: int) -> Outcome:
                     gc.collect()
                     device.synchronize()
                     statistics = device.statistics()
-                    seen.append((statistics["used"], statistics["held"], device.driver.free_memory()))
+                    seen.append((statistics["used"], statistics["held"]))
             settled = seen[len(seen) // 4]
             assert seen[-1][0] == settled[0], f"arrays use {seen[-1][0]} bytes, {settled[0]} before"
             assert seen[-1][1] == settled[1], f"the pool holds {seen[-1][1]} bytes, {settled[1]} before"
-            assert seen[-1][2] >= settled[2] - (4 << 20), f"the driver has {seen[-1][2]} bytes free, {settled[2]} before"
+            if not alone:
+                return
+            free = device.driver.free_memory()
+            assert free >= before - (64 << 20), f"the driver has {free} bytes free, {before} before"
     found.case("load, run, drop", check)
     return found
 
@@ -286,12 +290,16 @@ def run(names: list[str], workers: int) -> Iterator[tuple[str, Outcome, float]]:
     collected = {name: Outcome() for name in names}
     left = dict(parts)
     context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, maxtasksperchild=None) as pool:
-        for name, outcome in pool.imap_unordered(_task, tasks):
-            collected[name].add(outcome)
-            left[name] -= 1
-            if not left[name]:
-                yield name, collected[name], time.perf_counter() - started
+    together = [t for t in tasks if t[0] != "leaks"]
+    for group in (together, [t for t in tasks if t[0] == "leaks"]):     # leaks by itself: it looks at the driver's memory
+        if not group:
+            continue
+        with context.Pool(min(workers, len(group))) as pool:
+            for name, outcome in pool.imap_unordered(_task, group):
+                collected[name].add(outcome)
+                left[name] -= 1
+                if not left[name]:
+                    yield name, collected[name], time.perf_counter() - started
 
 
 def main(names: list[str], workers: int | None) -> int:

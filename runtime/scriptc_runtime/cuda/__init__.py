@@ -3,7 +3,24 @@
 In: ops with concrete types, from the planner. Out: kernels over arrays in device memory. Importing this package registers its lowerings;
 `numba_cuda` is the only module that imports `numba.cuda`.
 """
-from scriptc_runtime.cuda import attention, convolutions, elementwise, formulas, losses, plain_products, pooling, products, reductions, rows, views
+from scriptc_runtime.cuda import (
+    assembly,
+    attention,
+    convolutions,
+    elementwise,
+    formulas,
+    indexing,
+    loss_formulas,
+    losses,
+    plain_pooling,
+    plain_products,
+    pooling,
+    products,
+    randomness,
+    reductions,
+    rows,
+    views,
+)
 from scriptc_runtime.cuda.engine import device, memory_of
 from scriptc_runtime.cuda.graphs import LINKER
 from scriptc_runtime.plan.lowering import MEMORIES, links
@@ -11,4 +28,7 @@ from scriptc_runtime.plan.lowering import MEMORIES, links
 MEMORIES["cuda"] = memory_of(device)
 links("cuda", LINKER)
 
-__all__ = ["attention", "convolutions", "elementwise", "formulas", "losses", "plain_products", "pooling", "products", "reductions", "rows", "views"]
+__all__ = [
+    "assembly", "attention", "convolutions", "elementwise", "formulas", "indexing", "loss_formulas", "losses", "plain_pooling",
+    "plain_products", "pooling", "products", "randomness", "reductions", "rows", "views",
+]

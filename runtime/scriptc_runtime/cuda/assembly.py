@@ -1,0 +1,142 @@
+"""Tensors put together of others, and tensors made of numbers: copies into parts of a result, fills, and elements numbered by a kernel."""
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from scriptc.ir.types import IntType, TensorType
+from scriptc_runtime.cuda import views
+from scriptc_runtime.cuda.composites import composite, op
+from scriptc_runtime.cuda.launches import Emit, Work
+from scriptc_runtime.cuda.lowering import emits, static_shape
+from scriptc_runtime.cuda.numba_cuda import cuda
+from scriptc_runtime.device import DeviceArray
+from scriptc_runtime.plan.lowering import Site
+
+
+@emits("cat", "stack")
+def lower_joined(site: Site) -> Emit | str:
+    """A copy per operand; `cat` leaves tensors of shape [0] out."""
+    joins = site.op.name == "stack"
+    result = site.result_types[0]
+    assert isinstance(result, TensorType)
+    rank = result.rank or 0
+    dim = site.attributes["dim"] % max(rank, 1)
+    for kind in site.operand_types:
+        if not isinstance(kind, TensorType) or kind.dtype is not result.dtype or (kind.rank != rank - joins and static_shape(kind) != (0,)):
+            return "operands of several kinds"
+    if result.dtype.itemsize not in (1, 2, 4, 8):
+        return f"no {result.dtype}"
+
+    def emit(work: Work, operands: Sequence[Any], results: Sequence[DeviceArray]) -> None:
+        target, at = results[0], 0
+        for array in operands:
+            if joins:
+                work.copy(views.select(target, at, dim=dim), array)
+                at += 1
+            elif array.shape != (0,) or rank == 1:
+                work.copy(views.slice_(target, at, at + array.shape[dim], 1, dim=dim), array)
+                at += array.shape[dim]
+    return emit
+
+
+@emits("slice_scatter", "select_scatter")
+def lower_written(site: Site) -> Emit | str:
+    """A copy of x, and a copy of the source into a part of it."""
+    kinds = site.operand_types
+    if any(isinstance(k, IntType) and not isinstance(k.value, int) for k in kinds) or site.tensor(0).dtype is not site.tensor(1).dtype:
+        return "places that arrive with the call"
+    numbers = [k.value for k in kinds[2:] if isinstance(k, IntType)]
+    dim = site.attributes["dim"]
+    if site.op.name == "slice_scatter" and numbers[2] < 1:  # type: ignore[operator]
+        return "a step that is not positive"
+    size = static_shape(site.tensor(0))[dim]
+    if site.op.name == "select_scatter" and not -size <= numbers[0] < size:
+        return "a place outside"
+
+    def emit(work: Work, operands: Sequence[Any], results: Sequence[DeviceArray]) -> None:
+        x, source = operands[:2]
+        part = views.select(results[0], numbers[0], dim=dim) if site.op.name == "select_scatter" else \
+            views.slice_(results[0], numbers[0], numbers[1], numbers[2], dim=dim)
+        work.copy(results[0], x)
+        if part.size:
+            work.copy(part, source)
+    part_shape = _part(site, numbers)
+    return emit if part_shape == static_shape(site.tensor(1)) else "a source of another shape"
+
+
+def _part(site: Site, numbers: Sequence[Any]) -> tuple[int, ...]:
+    shape = list(static_shape(site.tensor(0)))
+    dim = site.attributes["dim"] % len(shape)
+    if site.op.name == "select_scatter":
+        return (*shape[:dim], *shape[dim + 1:])
+    shape[dim] = len(range(*slice(*numbers).indices(shape[dim])))
+    return tuple(shape)
+
+
+@emits("full")
+def lower_full(site: Site) -> Emit | str:
+    """One number everywhere."""
+    kind = site.result_types[0]
+    assert isinstance(kind, TensorType)
+    if kind.dtype.name not in _FILLED or not str(site.operand_types[0]).startswith(("int", "float", "bool")):
+        return f"no {kind.dtype}"
+    if str(site.operand_types[0]).startswith("float") and kind.dtype.category < 2:
+        return "a float among integers"
+
+    def emit(work: Work, operands: Sequence[Any], results: Sequence[DeviceArray]) -> None:
+        work.fill(results[0], operands[0])
+    return emit
+
+
+_FILLED = frozenset(("float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"))
+
+
+@functools.cache
+def _counting(dtype: str) -> Any:
+    number = np.dtype(dtype).type
+
+    @cuda.jit
+    def number_elements(out: Any, count: Any, start: Any, step: Any) -> None:
+        for i in range(cuda.grid(1), count, cuda.gridsize(1)):
+            out[i] = number(np.int64(i) * step + start)
+    return number_elements
+
+
+@emits("arange")
+def lower_arange(site: Site) -> Emit | str:
+    """Equally spaced integers."""
+    kind = site.result_types[0]
+    assert isinstance(kind, TensorType)
+    if not all(isinstance(k, IntType) for k in site.operand_types) or kind.dtype.name not in ("int64", "int32", "float32", "float64"):
+        return "numbers that are no ints"
+
+    def emit(work: Work, operands: Sequence[Any], results: Sequence[DeviceArray]) -> None:
+        start, _, step = operands
+        work.each(_counting(kind.dtype.name), results[0].size, results[0], np.int64(results[0].size), np.int64(start), np.int64(step))
+    return emit
+
+
+@composite("batch_norm_gradient", second=True)
+def _batch_norm_gradient(g: Any, x: Any, mean: Any, var: Any, weight: Any, *, eps: float) -> Any:
+    from scriptc_runtime.cuda.formulas import channelwise
+
+    shape: Any = x.shape
+    size = int(np.prod(shape))
+    if size == 0:
+        return "an empty tensor"
+    over, rank, count = (0, *range(2, len(shape))), len(shape), float(size // max(shape[1], 1))
+    inverse = 1.0 / op("sqrt", var + eps)
+    normal = (x - channelwise(mean, rank)) * channelwise(inverse, rank)
+    dweight, dbias = (g * normal).sum(over), g.sum(over)
+    scale = inverse if weight is None else inverse * weight
+    dx = channelwise(scale, rank) * (g - channelwise(dbias, rank) / count - normal * channelwise(dweight, rank) / count)
+    return dx, dweight, dbias
+
+
+@composite("bias_gradient")
+def _bias_gradient(g: Any) -> Any:
+    return g.sum((0, *range(2, len(g.shape)))) if int(np.prod(g.shape)) else "an empty tensor"
