@@ -104,8 +104,8 @@ def product_tile(rows: int, blocks: int, run: int = LANES) -> Tile:
         a, weights, c, bias, residual, a_rows, c_rows, table, limits = made.args
         fma = multiply_add(module)
         starts = [b.add(a, load_word(b, a_rows, row)) for row in range(rows)]
-        first = [load_vector(b, bias, block * VECTOR_BYTES) for block in range(blocks)]
-        sums = [first[block] for _ in range(rows) for block in range(blocks)]
+        zero = ir.Constant(VECTOR, [0.0] * LANES)
+        sums: list[Any] = [zero] * (rows * blocks)
         counts = [load_word(b, table, word) for word in COUNTS]
         steps = [load_word(b, table, word) for word in STEPS]
         body = UNROLLED if run % UNROLLED == 0 else run
@@ -141,6 +141,9 @@ def product_tile(rows: int, blocks: int, run: int = LANES) -> Tile:
             return ir.IRBuilder(after), reached, inner
 
         b, _, sums = nest(b, 0, constant(0), weights, sums)
+        # Added last: beside a bias that is far larger than the terms, most of their bits would be lost one by one.
+        last = [load_vector(b, bias, block * VECTOR_BYTES) for block in range(blocks)]
+        sums = [b.fadd(total, last[index % blocks]) for index, total in enumerate(sums)]
         finish(made, b, sums, rows, blocks, c, residual, c_rows, load_word(b, table, BLOCK_STEP), limits)
 
     return Tile(f"scriptc_product_{rows}x{blocks}x{run}", 9, write)
