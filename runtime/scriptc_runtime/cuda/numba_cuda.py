@@ -25,16 +25,21 @@ SIMULATED: bool = bool(_settings.ENABLE_CUDASIM)
 _settings.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # small tensors make small grids; that is no news
 
 
-@functools.cache
-def require() -> None:
-    """CallError R0114 unless kernels can run here, saying what is missing."""
+def require_packages() -> None:
+    """CallError R0114 unless kernels can be compiled here, saying what is missing."""
     if SIMULATED:
         return
     if importlib.util.find_spec("numba_cuda") is None:
         raise _missing("numba-cuda is not installed (pip install 'scriptc[cuda]')")
-    if importlib.util.find_spec("cuda.bindings") is None:
+    if importlib.util.find_spec("cuda") is None or importlib.util.find_spec("cuda.bindings") is None:
         raise _missing("cuda-bindings is not installed (pip install 'scriptc[cuda]')")
-    if not cuda.is_available():
+
+
+@functools.cache
+def require() -> None:
+    """CallError R0114 unless kernels can run here, saying what is missing."""
+    require_packages()
+    if not SIMULATED and not cuda.is_available():
         raise _missing("no NVIDIA GPU with a working driver was found (nvidia-smi shows what the driver sees)")
 
 
