@@ -16,7 +16,6 @@ from scriptc_runtime.cuda import (  # noqa: E402
     indexing,
     loss_formulas,
     losses,
-    plain_pooling,
     plain_products,
     pooling,
     products,
@@ -33,6 +32,6 @@ MEMORIES["cuda"] = memory_of(device)
 links("cuda", LINKER)
 
 __all__ = [
-    "assembly", "attention", "convolutions", "elementwise", "formulas", "indexing", "loss_formulas", "losses", "plain_pooling",
+    "assembly", "attention", "convolutions", "elementwise", "formulas", "indexing", "loss_formulas", "losses",
     "plain_products", "pooling", "products", "randomness", "reductions", "rows", "views",
 ]
