@@ -16,6 +16,7 @@ from scriptc.ir.graph import Fixed, Function, Group, Leaf, Structure
 from scriptc.ir.types import TensorType
 from scriptc_runtime import tape
 from scriptc_runtime.arguments import rebuild
+from scriptc_runtime.device import Device, DeviceArray
 from scriptc_runtime.differentiation import Differentiable
 from scriptc_runtime.plan.plan import Plan
 from scriptc_runtime.plan.policy import waiting
@@ -29,12 +30,13 @@ _recording: ContextVar[bool] = tape._enabled
 class Repeated:
     """One method of a module, called with arrays of these dtypes and shapes."""
 
-    __slots__ = ("_arrays", "_asked", "_checks", "_compiled", "_fresh", "_names", "_plan",
+    __slots__ = ("_arrays", "_asked", "_checks", "_compiled", "_device", "_fresh", "_names", "_plan",
                  "_rebuild", "_record", "_single", "_state", "_wait", "_wanted")
 
     def __init__(self, compiled: Differentiable, plan: Plan, inputs: Sequence[np.ndarray], state: Sequence[Tensor],
-                 wait: bool) -> None:
+                 wait: bool, device: Device | None = None) -> None:
         function = compiled.function
+        self._device = device
         self._checks = tuple((a.dtype, a.shape) for a in inputs)
         self._state = tuple(state)
         self._arrays = [t._array for t in state]
@@ -54,6 +56,7 @@ class Repeated:
         if len(args) != len(self._checks):
             return NotImplemented
         arguments: list[Any] = []
+        device = self._device
         for argument, (dtype, shape) in zip(args, self._checks):  # noqa: B905  (their lengths were compared)
             if type(argument) is not np.ndarray:
                 if type(argument) is not Tensor or argument._requires_grad:
@@ -61,6 +64,10 @@ class Repeated:
                 argument = argument._array
             if argument.shape != shape or (argument.dtype is not dtype and argument.dtype != dtype):
                 return NotImplemented
+            if (type(argument) is DeviceArray) is (device is None):
+                if device is None:
+                    return NotImplemented
+                argument = device.upload(argument)
             arguments.append(argument)
         wanted: Sequence[Tensor] = ()
         if self._state:

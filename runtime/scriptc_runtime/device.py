@@ -61,7 +61,7 @@ class Flags(NamedTuple):
 class DeviceArray:
     """An n-dimensional array in a device's memory: `offset` bytes into `block`, `strides` in elements. Views share the block."""
 
-    __slots__ = ("__weakref__", "block", "device", "dtype", "flat", "is_contiguous", "offset", "shape", "size", "strides")
+    __slots__ = ("__weakref__", "_key", "block", "device", "dtype", "flat", "is_contiguous", "offset", "shape", "size", "strides")
     __array_ufunc__ = None      # numpy leaves its operators to us
 
     def __init__(self, device: Device, block: Any, offset: int, shape: Shape, strides: Shape, dtype: np.dtype) -> None:
@@ -74,6 +74,7 @@ class DeviceArray:
         self.size = math.prod(shape)
         self.is_contiguous = self.size == 0 or all(n == 1 or s == c for n, s, c in zip(shape, strides, contiguous_strides(shape), strict=True))
         self.flat: Any = None   # how the engine hands it to kernels, remembered
+        self._key: tuple[int, Shape] | None = None
 
     @property
     def ndim(self) -> int:
@@ -82,6 +83,13 @@ class DeviceArray:
     @property
     def nbytes(self) -> int:
         return self.size * self.dtype.itemsize
+
+    @property
+    def key(self) -> tuple[int, Shape]:
+        """What launches over the array depend on: where it begins, and its strides."""
+        if self._key is None:
+            self._key = self.address, self.strides
+        return self._key
 
     @property
     def flags(self) -> Flags:

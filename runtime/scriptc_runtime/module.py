@@ -171,8 +171,9 @@ class Module:
                                                  {names[i - count]: i for i in wanted if i >= count}, lazily=not self.training)
             else:
                 results = [wrap(r) for r in compiled.runner.run(arguments)]
-            if not self.training and self._device is None and repeats(function):
-                self._repeated[binder.method] = Repeated(compiled, compiled.runner.plan(arguments), binder.leaves, state, self._wait)
+            if not self.training and repeats(function):
+                self._repeated[binder.method] = Repeated(compiled, compiled.runner.plan(arguments), binder.leaves, state, self._wait,
+                                                         self._device)
             count = len(function.results)
             if writes:
                 self._write(function, binder, results[count:])

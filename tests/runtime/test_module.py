@@ -194,7 +194,7 @@ def test_save_and_load(model: Module, tmp_path: Path) -> None:
 def test_devices(model: Module) -> None:
     assert model.to("cpu") is model
     with pytest.raises(CallError, match="R0114"):
-        model.to("cuda")
+        model.to("tpu")
 
 
 def test_threads_may_call_one_model(model: Module) -> None:

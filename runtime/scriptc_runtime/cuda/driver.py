@@ -5,6 +5,7 @@ Through cuda-bindings, in the device's primary context, which numba and torch sh
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,7 @@ class Hardware:
         from cuda.bindings import driver
 
         self._driver: Any = driver
+        self._entered = threading.local()
         self._check(driver.cuInit(0))
         self._device = self._check(driver.cuDeviceGet(number))
         self._context = self._check(driver.cuDevicePrimaryCtxRetain(self._device))
@@ -60,8 +62,10 @@ class Hardware:
         return rest[0] if len(rest) == 1 else tuple(rest) if rest else None
 
     def enter(self) -> None:
-        """Make the context the calling thread's own."""
-        self._check(self._driver.cuCtxSetCurrent(self._context))
+        """Make the context the calling thread's own, if that was not done yet."""
+        if not getattr(self._entered, "done", False):
+            self._check(self._driver.cuCtxSetCurrent(self._context))
+            self._entered.done = True
 
     # Memory.
 
@@ -134,7 +138,9 @@ class Hardware:
             self._driver.cuGraphDestroy(graph)
 
     def launch_graph(self, graph: Any) -> None:
-        self._check(self._driver.cuGraphLaunch(graph, self.stream))
+        answer = self._driver.cuGraphLaunch(graph, self.stream)
+        if answer[0]:
+            self._check(answer)
 
     def destroy_graph(self, graph: Any) -> None:
         self._driver.cuGraphExecDestroy(graph)

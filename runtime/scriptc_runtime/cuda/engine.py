@@ -6,6 +6,7 @@ instead of touching memory; the flag is read wherever the host waits for the dev
 from __future__ import annotations
 
 import functools
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -53,9 +54,7 @@ class Engine:
 
     def empty(self, shape: Shape, dtype: np.dtype) -> DeviceArray:
         """An uninitialised contiguous array."""
-        made = DeviceArray(self, None, 0, shape, contiguous_strides(shape), dtype)
-        made.block = self.pool.take(made.nbytes)
-        return made
+        return DeviceArray(self, self.pool.take(math.prod(shape) * dtype.itemsize), 0, shape, contiguous_strides(shape), dtype)
 
     def upload(self, array: np.ndarray) -> DeviceArray:
         """A copy of an array of the host; later changes of it are not seen."""

@@ -110,14 +110,15 @@ class Segment:
     def __call__(self, slots: list[Any]) -> None:
         engine = self._engine
         for index in self._inputs:
-            slots[index] = placed(slots[index], engine)
+            if type(slots[index]) is not DeviceArray:
+                slots[index] = placed(slots[index], engine)
         for slot, shape, dtype in self._own:
             slots[slot] = engine.empty(shape, dtype)
         for slot, array in self._arena:
             slots[slot] = array
         for slot, argument in self._over:
             slots[slot] = slots[argument]
-        key = (tuple([_identity(slots[i]) for i in self._inputs]), tuple([slots[s].address for s, _, _ in self._own]))
+        key = (tuple([_identity(slots[i]) for i in self._inputs]), tuple([slots[s].block.address for s, _, _ in self._own]))
         with engine.lock:
             engine.driver.enter()
             graph = self._graphs.get(key)
@@ -182,7 +183,7 @@ def _needed_views(steps: Sequence[Step], outside: frozenset[int]) -> tuple[Step,
 def _identity(value: Any) -> object:
     """What a graph depends on in an operand."""
     if type(value) is DeviceArray:
-        return value.address, value.strides
+        return value._key or value.key
     if isinstance(value, list | tuple):
         return tuple(map(_identity, value))
     return type(value), value
