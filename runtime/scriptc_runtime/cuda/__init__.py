@@ -16,6 +16,7 @@ from scriptc_runtime.cuda import (  # noqa: E402
     indexing,
     loss_formulas,
     losses,
+    on_host,
     plain_products,
     pooling,
     products,
@@ -32,6 +33,6 @@ MEMORIES["cuda"] = memory_of(device)
 links("cuda", LINKER)
 
 __all__ = [
-    "assembly", "attention", "convolutions", "elementwise", "formulas", "indexing", "loss_formulas", "losses",
-    "plain_products", "pooling", "products", "randomness", "reductions", "rows", "views",
+    "assembly", "attention", "convolutions", "elementwise", "formulas", "indexing", "loss_formulas", "losses", "on_host", "plain_products",
+    "pooling", "products", "randomness", "reductions", "rows", "views",
 ]
