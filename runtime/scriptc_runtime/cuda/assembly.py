@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from scriptc.ir.types import IntType, TensorType
+from scriptc.ir.expressions import Expr
+from scriptc.ir.registry import REGISTRY
+from scriptc.ir.types import DTYPES, IntType, TensorType
 from scriptc_runtime.cuda import views
 from scriptc_runtime.cuda.composites import composite, op
 from scriptc_runtime.cuda.launches import Emit, Work
@@ -140,3 +142,29 @@ def _batch_norm_gradient(g: Any, x: Any, mean: Any, var: Any, weight: Any, *, ep
 @composite("bias_gradient")
 def _bias_gradient(g: Any) -> Any:
     return g.sum((0, *range(2, len(g.shape)))) if int(np.prod(g.shape)) else "an empty tensor"
+
+
+def _numbers(like: Any, count: int) -> Any:
+    """int64[count]: 0, 1, ..."""
+    (value,) = like.builder.emit(REGISTRY["arange"], [0, count, 1], {"dtype": DTYPES["int64"]})
+    return Expr(value, like.builder)
+
+
+def _above(x: Any, diagonal: int) -> Any:
+    """bool[rows, columns]: column - row > diagonal."""
+    rows, columns = x.shape[-2:]
+    return _numbers(x, columns).unsqueeze(0) - _numbers(x, rows).unsqueeze(1) > diagonal
+
+
+@composite("tril")
+def _tril(x: Any, diagonal: int) -> Any:
+    if x.dtype.name not in _FILLED or int(np.prod(x.shape)) == 0:
+        return f"no {x.dtype}"
+    return op("masked_fill", x, _above(x, diagonal), 0)
+
+
+@composite("triu")
+def _triu(x: Any, diagonal: int) -> Any:
+    if x.dtype.name not in _FILLED or int(np.prod(x.shape)) == 0:
+        return f"no {x.dtype}"
+    return op("masked_fill", x, op("logical_not", _above(x, diagonal - 1)), 0)

@@ -23,6 +23,7 @@ from scriptc_runtime.cuda.launches import Emit, Work
 from scriptc_runtime.device import ARRAYS, DeviceArray, host, placed
 from scriptc_runtime.plan.bind import BoundOp, is_static, type_of_value
 from scriptc_runtime.plan.cache import PlanCache
+from scriptc_runtime.plan.fusion import POINTWISE
 from scriptc_runtime.plan.lowering import FALLBACKS, LOWERINGS, Site, reference_kernel
 from scriptc_runtime.plan.plan import Kernel
 
@@ -212,7 +213,7 @@ FALLBACKS["cuda"] = host_kernel
 def on_device(name: str) -> str:
     """What the table of ops says: `kernel`, `view`, `host: reason`."""
     definition = REGISTRY[name]
-    if name in EMITS or definition.kind == "elementwise":
+    if name in EMITS or name in SECOND or definition.kind == "elementwise" or name in POINTWISE:
         return "kernel"
     if name in VIEWS or name in READS_SHAPES:
         return "view"
