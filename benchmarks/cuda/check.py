@@ -156,13 +156,16 @@ def _first(result: Any) -> Any:
 
 
 def _trains_alike(pair: tuple[Any, Any], x: np.ndarray, tolerance: float) -> None:
-    """One backward pass through sum(result²)/2 gives both the same gradients."""
+    """One backward pass through sum(result²)/2 gives both the same gradients, of the input too."""
+    import scriptc
+
     found = []
-    for model in pair:
+    for model, device in zip(pair, ("cpu", "cuda"), strict=True):
         model.train()
-        result = _first(model(x))
+        given = scriptc.Tensor(x).to(device).requires_grad_()
+        result = _first(model(given))
         (result * result * 0.5).sum().backward()
-        found.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
+        found.append({n: p.grad for n, p in [*model.named_parameters(), ("the input", given)] if p.grad is not None})
         model.eval()
     assert found[0].keys() == found[1].keys()
     for name, wanted in found[0].items():

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+import scriptc.ir.ops  # noqa: F401  (samples are of declared ops)
 from scriptc.ir.types import DTYPES
 
 
