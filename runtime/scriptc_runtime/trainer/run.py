@@ -16,6 +16,7 @@ from scriptc.errors import CallError, Diverged, diagnostic
 from scriptc.ir.archive.encode import load_program, read_history, state_tensor
 from scriptc_runtime import versions
 from scriptc_runtime.cpu.team import set_num_threads
+from scriptc_runtime.device import host
 from scriptc_runtime.module import Module
 from scriptc_runtime.nn.utils import clip_grad_norm_
 from scriptc_runtime.optim.base import Optimizer
@@ -93,6 +94,7 @@ class Trainer:
         self._saved: Path | None = Path(resumed.path) if resumed else None
         if settings.threads is not None:
             set_num_threads(settings.threads)
+        model.to(settings.device)
         if settings.plot:
             logs.check_plot()
         self.loss = loss_named(parse_choice("--loss", settings.loss))
@@ -302,7 +304,7 @@ class Trainer:
                 if error.code != "R0150":
                     raise
                 self._fused = False
-        loss = self._compared(self.model(**inputs), Tensor(target))
+        loss = self._compared(self.model(**inputs), self._placed(target))
         (loss / share if share > 1 else loss).backward()
         if last:
             if self.settings.clip_grad_norm is not None:
@@ -310,6 +312,10 @@ class Trainer:
             self.optimizer.step()
             self.optimizer.zero_grad()
         return float(loss.item())
+
+    def _placed(self, target: np.ndarray) -> Tensor:
+        """A target where the model is."""
+        return Tensor(target).to(self.settings.device)
 
     def _batches(self, order: np.ndarray, position: int) -> Iterator[list[int]]:
         size = self.settings.batch_size
@@ -395,8 +401,8 @@ class Trainer:
                             collate_fn=lambda batch: batch)
         with no_grad(), waiting(True):
             for inputs, target in loader:
-                prediction, compared = self.loss.fit(part_of(self.model(**inputs), self.settings.prediction), Tensor(target))
-                measured.add(self.loss(prediction, compared).item(), np.asarray(prediction), np.asarray(compared))
+                prediction, compared = self.loss.fit(part_of(self.model(**inputs), self.settings.prediction), self._placed(target))
+                measured.add(self.loss(prediction, compared).item(), np.asarray(prediction.cpu()), np.asarray(compared.cpu()))
         return measured.results()
 
     # Saving.
@@ -419,7 +425,7 @@ class Trainer:
             raise Interrupted(self.last)
 
     def _save(self, path: Path) -> None:
-        if not all(np.isfinite(p._array).all() for p in self.parameters):
+        if not all(np.isfinite(host(p._array)).all() for p in self.parameters):
             raise self._diverged(float("nan"))
         checkpoint.save(path, self.model, self.settings, self.progress, self.optimizer.state_dict(),
                         None if self.schedule is None else self.schedule.scheduler.state_dict(), self.generator, self.digest, self.user)
@@ -468,6 +474,8 @@ def _own_memory(model: Module) -> None:
 
     Whether an array was ever written decides how kernels read it; a resumed run must find what the uninterrupted one would.
     """
+    if model.device != "cpu":
+        return
     done: set[int] = set()
     for entry in model.program.state:
         tensor = model._state[entry.name]

@@ -74,6 +74,7 @@ class Settings:
     shuffle: bool = _option(True, "Take the samples in a new order each epoch: torch's for the same seed.")
     drop_last: bool = _option(False, "Leave out a last batch that is shorter.")
     seed: int = _option(0, "Seed of order, split and dropout.", "N", "not negative")
+    device: str = _option("cpu", "Where to train; cuda needs an NVIDIA GPU and the extra [cuda].", "cpu|cuda", "device")
     threads: int | None = _option(None, "Threads that compute [default: all processors].", "N", "positive")
     workers: int = _option(0, "Threads that read images ahead.", "N", "not negative")
     checkpoint_every: str = _option("1 epoch", "How often to save: '500 steps', '1 epoch', '10 min'.", "INTERVAL", "interval")
@@ -107,6 +108,7 @@ _CHECKS: dict[str, tuple[str, Any]] = {
     "not negative": ("a number that is not negative", lambda v: v >= 0),
     "share": ("a share below 1", lambda v: 0 <= v < 1),
     "keep": ("best or last", lambda v: v in ("best", "last")),
+    "device": ("cpu or cuda", lambda v: v in ("cpu", "cuda")),
     "mode": ("train or eval", lambda v: v in ("train", "eval")),
     "interval": ("a number of steps, epochs, min or s", lambda v: (m := _INTERVAL.fullmatch(v)) is not None and int(m[1]) > 0),
 }
