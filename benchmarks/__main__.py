@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--shapes", action="store_true", help="start: the first call with each of several new shapes")
     parser.add_argument("--check", action="store_true", help="train: compare losses instead of times; cuda: compare results with the CPU's")
     parser.add_argument("--workers", type=int, help="cuda --check: processes")
-    parser.add_argument("--backends", default="scriptc,eager,compile", help="train: which take part")
+    parser.add_argument("--backends", help="cpu, train: which take part, all unless said")
     options = parser.parse_args()
     if options.what == "report":
         if not options.results:
@@ -52,7 +52,7 @@ def main() -> None:
     if options.what == "cpu":
         from benchmarks import comparison
 
-        rows = list(comparison.rows(threads, names, options.rounds))
+        rows = list(comparison.rows(threads, names, options.rounds, options.backends.split(",") if options.backends else tuple(comparison.BACKENDS)))
     elif options.what == "accuracy":
         from benchmarks import accuracy
 
@@ -60,7 +60,7 @@ def main() -> None:
     elif options.what == "train":
         from benchmarks import training
 
-        rows = list(training.rows(threads, names, options.rounds, options.backends.split(","), checking=options.check))
+        rows = list(training.rows(threads, names, options.rounds, (options.backends or "scriptc,eager,compile").split(","), checking=options.check))
     else:
         from benchmarks import start
 

@@ -79,11 +79,11 @@ def shown(row: dict[str, Any]) -> str:
         + "".join(f"\n    {name}: {why}" for name, why in row["absent"].items())
 
 
-def rows(threads: Sequence[int], workloads: Sequence[str], rounds: int) -> Iterator[dict[str, Any]]:
+def rows(threads: Sequence[int], workloads: Sequence[str], rounds: int, backends: Sequence[str]) -> Iterator[dict[str, Any]]:
     """A row per number of threads and workload, each printed when it is there."""
     with tempfile.TemporaryDirectory() as folder:
         for count in threads:
             for name in workloads:
-                row = compare(name, count, rounds, Path(folder))
+                row = compare(name, count, rounds, Path(folder), backends)
                 print(shown(row), flush=True)
                 yield row
