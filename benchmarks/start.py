@@ -26,7 +26,7 @@ from benchmarks.worker import arrays, eager_model, exported, scriptc_archive
 FIRST = Path(__file__).parent / "first.py"
 SIZES = (160, 192, 208, 240, 256)      # of images that are new to a process; their archive names the sizes
 SETTLED = 1.25                          # a call this much slower than the fastest counts as full speed
-LASTS_S = 12.0                          # how long a process without native code is watched
+LASTS_S = 40.0                          # how long a process without native code is watched
 
 
 def model_file(backend: str, workload: Workload, folder: Path, varying: bool) -> Path:
@@ -119,7 +119,7 @@ def first_run(workload: Workload, threads: int, rounds: int, folder: Path) -> di
     answers, settled, fastest = [], [], []
     Started("scriptc", archive, threads, inputs, {**kept_sources(folder), "SCRIPTC_JIT": "never"})     # leaves compiled sources, no native code
     for turn in range(rounds):
-        kept = {**kept_sources(folder), "SCRIPTC_CACHE_DIR": str(folder / f"empty{turn}")}
+        kept = {**kept_sources(folder), "SCRIPTC_CACHE_DIR": str(folder / f"empty-{workload.name}-{turn}")}
         started = Started("scriptc", archive, threads, inputs, kept, lasts=LASTS_S)
         if started.failure:
             return {"measure": "first run", "workload": workload.name, "threads": threads, "absent": {"scriptc": started.failure}, "backends": {}}

@@ -5,6 +5,7 @@ enough work), `always` (compile before the first call), `never`. Inside `policy.
 """
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import os
@@ -29,6 +30,8 @@ _codes: dict[tuple[str, str], Code] = {}
 _compile_lock = threading.Lock()
 _jobs: queue.SimpleQueue[Code] = queue.SimpleQueue()
 _worker: threading.Thread | None = None
+_working = threading.Lock()      # held while the worker compiles
+_ending = threading.Event()
 
 
 class Code:
@@ -104,13 +107,36 @@ def _enqueue(code: Code) -> None:
     _jobs.put(code)
     with _compile_lock:
         if _worker is None or not _worker.is_alive():
+            if _worker is None:
+                atexit.register(_finish)
             _worker = threading.Thread(target=_work, name="scriptc-jit", daemon=True)
             _worker.start()
 
 
 def _work() -> None:
     while True:
-        _jobs.get().compile()
+        job = _jobs.get()
+        with _working:
+            if _ending.is_set():
+                return
+            job.compile()
+
+
+def _finish() -> None:
+    """Let the compilation that is under way end: a process that ends while a thread is inside LLVM is aborted by it."""
+    _ending.set()
+    with _working:
+        pass
+
+
+def _forget() -> None:
+    """In a forked child the worker does not exist, nor what it held."""
+    global _compile_lock, _working, _worker
+    _compile_lock, _working, _worker = threading.Lock(), threading.Lock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def _address(source: str, pointers: tuple[str, ...]) -> int:

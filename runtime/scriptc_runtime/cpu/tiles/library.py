@@ -5,6 +5,8 @@ import ctypes
 import functools
 import hashlib
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -52,8 +54,23 @@ def ready(work: int) -> Entry | None:
     with _lock:
         asked, _asked = _asked, True
     if not asked:
-        threading.Thread(target=entry, name="scriptc-tiles", daemon=True).start()
+        elsewhere = bool(sys.executable) and objects.cache_directory() is not None
+        threading.Thread(target=_elsewhere if elsewhere else entry, name="scriptc-tiles", daemon=elsewhere).start()
     return None
+
+
+def _elsewhere() -> None:
+    """Have a process of its own compile, and load what it kept.
+
+    This process may end meanwhile: a thread that is inside LLVM then would take it down, and the work would be lost. And calls go on beside it,
+    which numba's Python would hold up for most of the time.
+    """
+    code = "import os\nif hasattr(os, 'nice'):\n    os.nice(5)\nfrom scriptc_runtime.cpu.tiles import library\nlibrary.entry()"
+    path = os.pathsep.join(entry or os.curdir for entry in sys.path)
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL, start_new_session=True, check=False)
+    if objects.read_cached(_key()) is not None:     # else numpy goes on: whoever waits for compiled code compiles here and sees what is wrong
+        entry()
 
 
 def state(work: int = 0) -> str:
