@@ -24,12 +24,12 @@ def environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k not in left_out}
 
 
-class Backend:
-    """A worker process and the medians it has given."""
+class Worker:
+    """A process of `module` with these arguments, and the medians it has given."""
 
-    def __init__(self, name: str, workload: str, threads: int, folder: Path) -> None:
+    def __init__(self, module: str, name: str, *arguments: object) -> None:
         self.name = name
-        self.process = subprocess.Popen([sys.executable, "-m", "benchmarks.worker", name, workload, str(threads), str(folder)],
+        self.process = subprocess.Popen([sys.executable, "-m", module, name, *map(str, arguments)],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment())
         self.times: list[float] = []
         self.state = self.line() or "failed without a word"
@@ -44,15 +44,18 @@ class Backend:
         self.process.stdin.flush()
         self.times.append(float(self.line()))
 
-    def stop(self) -> None:
+    def stop(self) -> str:
+        """End it; the last line it had to say."""
         assert self.process.stdin is not None
         self.process.stdin.close()
+        found = self.line()
         self.process.wait()
+        return found
 
 
 def compare(workload: str, threads: int, rounds: int, folder: Path, names: Sequence[str] = tuple(BACKENDS)) -> dict[str, Any]:
     """The medians of all backends on one workload, in seconds, and what kept the others away."""
-    backends = [Backend(name, workload, threads, folder) for name in names]     # one after another: each prepares alone
+    backends = [Worker("benchmarks.worker", name, workload, threads, folder) for name in names]     # one after another: each prepares alone
     running = [b for b in backends if b.state == "ready"]
     for _ in range(rounds):
         for backend in running:

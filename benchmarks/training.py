@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.comparison import environment
+from benchmarks.comparison import Worker
 
 TOLERANCE = 1e-3        # relative, of the losses step by step
 CHECKED = 100           # steps
@@ -68,45 +66,21 @@ TRAININGS = {t.name: t for t in (
 )}
 
 
-class Worker:
-    """A process that trains."""
-
-    def __init__(self, backend: str, training: str, threads: int, folder: Path, *more: str) -> None:
-        self.name = backend
-        self.process = subprocess.Popen([sys.executable, "-m", "benchmarks.training_worker", backend, training, str(threads), str(folder), *more],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment())
-        self.times: list[float] = []
-        self.state = self.line() or "failed without a word"
-
-    def line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def burst(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        self.times.append(float(self.line()))
-
-    def stop(self) -> int:
-        """End it; the most memory it had, in kilobytes."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        found = self.line()
-        self.process.wait()
-        return int(found or 0)
+def started(backend: str, training: str, threads: int, folder: Path, *more: str) -> Worker:
+    """A process that trains; the last line it says is the most memory it had, in kilobytes."""
+    return Worker("benchmarks.training_worker", backend, training, threads, folder, *more)
 
 
 def compare(name: str, threads: int, rounds: int, folder: Path, backends: Sequence[str]) -> dict[str, Any]:
     """The medians of all backends on one training, in seconds, and their memory."""
-    Worker("prepare", name, threads, folder).stop()
-    Worker("scriptc", name, threads, folder, "1").stop()        # compiles what is not in the cache yet: not in the process that is measured
-    workers = [Worker(backend, name, threads, folder) for backend in backends]
+    started("prepare", name, threads, folder).stop()
+    started("scriptc", name, threads, folder, "1").stop()        # compiles what is not in the cache yet: not in the process that is measured
+    workers = [started(backend, name, threads, folder) for backend in backends]
     running = [w for w in workers if w.state == "ready"]
     for _ in range(rounds):
         for worker in running:
             worker.burst()
-    memory = {w.name: w.stop() for w in workers}
+    memory = {w.name: int(w.stop() or 0) for w in workers}
     medians = {w.name: statistics.median(w.times) for w in running}
     peers = {n: t for n, t in medians.items() if n != "scriptc"}
     best = min(peers, key=lambda n: peers[n]) if peers else ""
@@ -121,10 +95,10 @@ def check(name: str, threads: int, folder: Path) -> dict[str, Any]:
     Where rounding alone drives float32 further apart than the tolerance (a ResNet on eight small images), it is told whether ours are as near to
     double precision as torch's are.
     """
-    Worker("prepare", name, threads, folder).stop()
+    started("prepare", name, threads, folder).stop()
     losses: dict[str, np.ndarray] = {}
     for backend in ("scriptc", "eager", "double"):
-        worker = Worker(backend, name, threads, folder, str(CHECKED))
+        worker = started(backend, name, threads, folder, str(CHECKED))
         if worker.state == "ready":
             worker.stop()
             losses[backend] = np.load(folder / f"{name}.{backend}.{threads}.npy")

@@ -18,7 +18,7 @@ from scriptc_runtime.cpu.tiles import layouts, library
 from scriptc_runtime.cpu.tiles.commands import CACHE_BYTES, NO_FUNCTION, NO_LIMITS, At, Command, Limits, Word
 from scriptc_runtime.cpu.tiles.geometry import LANES, MOST_ROWS, PANEL, VECTOR_BYTES
 from scriptc_runtime.cpu.tiles.move_commands import copy
-from scriptc_runtime.cpu.tiles.product_commands import is_row_major, pack
+from scriptc_runtime.cpu.tiles.product_commands import collides, is_row_major, pack
 
 _FLOAT = 4
 PACKING = 4           # multiplications in the time that it takes to pack a float
@@ -153,7 +153,7 @@ class NativeDense(Native):
         rows, depth, columns = dense.rows, dense.full_depth, dense.full_columns
         source: Word = At(In(self._x))
         a_rows, step = row_offsets(x), VECTOR_BYTES
-        if depth != dense.depth or (rows >= BLOCKED_ROWS and _collides(a_rows)):
+        if depth != dense.depth or (rows >= BLOCKED_ROWS and collides(a_rows)):
             blocks = np.zeros((depth // LANES, rows + 1, LANES), np.float32)
             whole = dense.depth // LANES
             inside = np.lib.stride_tricks.as_strided(x, (*x.shape[:-1], whole, LANES), (*x.strides[:-1], VECTOR_BYTES, _FLOAT))
@@ -188,9 +188,3 @@ def row_offsets(array: np.ndarray) -> np.ndarray:
     for size, stride in zip(array.shape[:-1], array.strides[:-1], strict=True):
         offsets = offsets[..., None] + np.arange(size, dtype=np.int64) * stride
     return np.ascontiguousarray(offsets).reshape(-1)
-
-
-def _collides(offsets: np.ndarray) -> bool:
-    """True if rows that one tile reads together would drive each other out of a cache of 64 sets of 8 lines."""
-    lines = offsets[:MOST_ROWS] // VECTOR_BYTES % 64
-    return int(np.bincount(lines).max()) > 5

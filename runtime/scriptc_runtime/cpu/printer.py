@@ -271,9 +271,8 @@ def layout(shape: tuple[int, ...], operands: Sequence[tuple[int, ...]]) -> Layou
     return Layout(tuple(sizes), tuple(map(tuple, merged)))
 
 
-def print_group(group: Group) -> Printed:
-    """The loop of a group. Unprintable if it has too many loops, or an operand that is two shapes at once."""
-    printer = FormulaPrinter()
+def operands_of(group: Group) -> tuple[dict[Value, Any], dict[Value, tuple[int, ...]]]:
+    """The types of what a group's ops read, and the shapes of the tensors. Unprintable if one is two shapes at once."""
     kinds: dict[Value, Any] = {}
     shapes: dict[Value, tuple[int, ...]] = {}
     for bound in group.ops:
@@ -285,6 +284,13 @@ def print_group(group: Group) -> Printed:
                 shape = operand_shape(bound, index)
                 if shapes.setdefault(value, shape) != shape:
                     raise Unprintable("an operand with two shapes")
+    return kinds, shapes
+
+
+def print_group(group: Group) -> Printed:
+    """The loop of a group. Unprintable if it has too many loops, or an operand that is two shapes at once."""
+    printer = FormulaPrinter()
+    kinds, shapes = operands_of(group)
     tensors = [i for i, v in enumerate(group.inputs) if isinstance(kinds[v], TensorType)]
     results = {m.results[0]: m.result_types[0].dtype.name for m in group.ops}  # type: ignore[union-attr]
     plan = layout(group.shape, [shapes[group.inputs[i]] for i in tensors])

@@ -11,8 +11,8 @@ from scriptc_runtime.cuda.launches import Emit, Work
 from scriptc_runtime.cuda.lowering import emits, static_shape
 from scriptc_runtime.cuda.movement import cast
 from scriptc_runtime.cuda.printer import broadcast_strides, collapsed
-from scriptc_runtime.cuda.products import unread
-from scriptc_runtime.device import DeviceArray, contiguous_strides
+from scriptc_runtime.cuda.products import expanded, unread
+from scriptc_runtime.device import DeviceArray
 from scriptc_runtime.plan.lowering import Site
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -65,7 +65,7 @@ def _attention(work: Work, q: DeviceArray, k: DeviceArray, v: DeviceArray, mask:
     steps = [broadcast_strides(a.shape[:-2], a.strides[:-2], lead) for a in arrays]
     sizes, merged = collapsed(lead, steps)
     if len(sizes) > 2:
-        arrays = [_whole(work, a, lead) if a is not y else a for a in arrays]
+        arrays = [expanded(work, a, lead) if a is not y else a for a in arrays]
         sizes, merged = collapsed(lead, [a.strides[:-2] for a in arrays])
     if len(sizes) == 1:
         sizes, merged = [1, *sizes], [[0, *m] for m in merged]
@@ -85,13 +85,3 @@ def _attention(work: Work, q: DeviceArray, k: DeviceArray, v: DeviceArray, mask:
     words += [0, *(merged[3] if mask is not None else (0, 0)), mask_row, 0, *merged[-1], y.strides[-2], mask_key]
     work.launch(attention_kernel(form), -(-length // form.rows) * sizes[0] * sizes[1], form.threads, q, k, v, given, y,
                 *map(np.int64, (length, keys, features, values, sizes[1])), np.float32(scale), *map(np.int64, words))
-
-
-def _whole(work: Work, array: DeviceArray, lead: tuple[int, ...]) -> DeviceArray:
-    """A contiguous copy with all leading dimensions."""
-    tail = array.shape[-2:]
-    view = array.view((*lead, *tail), (*broadcast_strides(array.shape[:-2], array.strides[:-2], lead), *array.strides[-2:]))
-    made = work.empty(view.shape, view.dtype)
-    assert made.strides == contiguous_strides(made.shape)
-    work.copy(made, view)
-    return made

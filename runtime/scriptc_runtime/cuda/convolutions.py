@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from scriptc.ir.types import TensorType
 from scriptc_runtime.cuda.engine import Engine
 from scriptc_runtime.cuda.kernels.direct import direct_kernel
 from scriptc_runtime.cuda.kernels.operands import DENSE, IMAGE, Source
 from scriptc_runtime.cuda.kernels.tensor_core import DEPTH
 from scriptc_runtime.cuda.launches import Emit, Work
-from scriptc_runtime.cuda.lowering import emits, static_shape
-from scriptc_runtime.cuda.products import KINDS, MOST, Geometry, Operand, Result, product
+from scriptc_runtime.cuda.lowering import emits
+from scriptc_runtime.cuda.products import KINDS, Geometry, Operand, Result, product, refused
 from scriptc_runtime.device import DeviceArray, contiguous_strides
 from scriptc_runtime.plan.lowering import Site
 
@@ -84,15 +83,6 @@ def _table(engine: Engine, offsets: tuple[Pair, ...], channels: int, plane: int)
     return engine.upload(np.array([*lines, (0, OUTSIDE, OUTSIDE, 0)], np.int32).reshape(-1))
 
 
-def _refused(site: Site) -> str:
-    kinds = [k for k in (*site.operand_types, *site.result_types) if isinstance(k, TensorType)]
-    if any(k.dtype.name not in DTYPES for k in kinds):
-        return f"convolutions of {kinds[0].dtype.name}"
-    if any(math.prod(static_shape(k)) >= MOST for k in kinds):
-        return "2**31 elements or more"
-    return ""
-
-
 def _by_tiles(window: Window, dtype: np.dtype) -> bool:
     return dtype.name in KINDS and window.is_flat and (window.groups == 1 or min(window.own, window.made) >= FEW)
 
@@ -149,7 +139,7 @@ def lower_convolution(site: Site) -> Emit | str:
             weight = _packed(work, weight, (window.features, window.own, window.taps), (0, 2, 1))
         _images(work, x, weight, y, groups=window.groups, rows=window.made, channels=window.own, offsets=window.offsets(), size=window.size,
                 pixels=window.made_size, stride=window.step, upsample=1, pointwise=window.is_pointwise, bias=bias, by_taps=by_taps)
-    return _refused(site) or emit
+    return refused(site, "convolutions", DTYPES) or emit
 
 
 def _input_gradient(work: Work, g: DeviceArray, weight: DeviceArray, window: Window, bias: DeviceArray | None, y: DeviceArray) -> None:
@@ -183,7 +173,7 @@ def lower_input_gradient(site: Site) -> Emit | str:
         g, weight = work.contiguous(operands[0]), work.contiguous(operands[1])
         if results[0].size:
             _input_gradient(work, g, weight, Window(results[0].shape, weight.shape, g.shape, site.attributes), None, results[0])
-    return _refused(site) or emit
+    return refused(site, "convolutions", DTYPES) or emit
 
 
 @emits("conv_transpose")
@@ -195,7 +185,7 @@ def lower_conv_transpose(site: Site) -> Emit | str:
             x, weight = work.contiguous(x), work.contiguous(weight)
             _input_gradient(work, x, weight, Window(results[0].shape, weight.shape, x.shape, site.attributes),
                             None if bias is None else work.contiguous(bias), results[0])
-    return _refused(site) or emit
+    return refused(site, "convolutions", DTYPES) or emit
 
 
 @emits("convolution_weight_gradient")
@@ -225,4 +215,4 @@ def lower_weight_gradient(site: Site) -> Emit | str:
                     geometry=geometry, always_split=True)
         else:
             product(work, a, b, Result(dw, count), rows, count, depth, geometry=geometry)
-    return _refused(site) or emit
+    return refused(site, "convolutions", DTYPES) or emit

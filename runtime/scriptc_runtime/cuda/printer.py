@@ -14,7 +14,7 @@ import numpy as np
 
 from scriptc.ir.graph import Literal, Value
 from scriptc.ir.types import DTYPES, TensorType
-from scriptc_runtime.cpu.printer import Element, FormulaPrinter, Late, Unprintable, operand_shape, trace
+from scriptc_runtime.cpu.printer import Element, FormulaPrinter, Late, Unprintable, operands_of, trace
 from scriptc_runtime.cpu.scalars import CONVERSIONS, FLOATS, INTEGERS
 from scriptc_runtime.cuda.compilation import Text
 from scriptc_runtime.cuda.mathematics import namespace
@@ -146,17 +146,7 @@ class GroupFormula:
 def formula_of(group: Group) -> GroupFormula:
     """Print the formula of a group. Unprintable if an operand is two shapes at once."""
     printer = DevicePrinter()
-    kinds: dict[Value, Any] = {}
-    shapes: dict[Value, tuple[int, ...]] = {}
-    for bound in group.ops:
-        for index, value in enumerate(bound.operands):
-            if isinstance(value, Literal):
-                continue
-            kinds[value] = bound.operand_types[index]
-            if isinstance(kinds[value], TensorType):
-                shape = operand_shape(bound, index)
-                if shapes.setdefault(value, shape) != shape:
-                    raise Unprintable("an operand with two shapes")
+    kinds, shapes = operands_of(group)
     tensors = tuple(i for i, v in enumerate(group.inputs) if isinstance(kinds[v], TensorType))
     names: dict[Value, Any] = {}
     for position, index in enumerate(tensors):

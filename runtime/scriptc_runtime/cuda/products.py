@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,6 @@ from scriptc_runtime.cuda.kernels.products import (
     ARGUMENTS,
     REDUCE,
     TILES,
-    Epilogue,
     product_kernel,
     reduction_kernel,
     shared_bytes,
@@ -25,7 +24,7 @@ from scriptc_runtime.cuda.kernels.tensor_core import DEPTH, Tile
 from scriptc_runtime.cuda.kernels.vectors import MOST_ROWS, WARPS, vector_kernel
 from scriptc_runtime.cuda.launches import Emit, Work
 from scriptc_runtime.cuda.lowering import emits, static_shape
-from scriptc_runtime.cuda.printer import collapsed
+from scriptc_runtime.cuda.printer import broadcast_strides, collapsed
 from scriptc_runtime.device import DeviceArray
 from scriptc_runtime.plan.lowering import Site
 
@@ -120,32 +119,31 @@ def product(work: Work, a: Operand, b: Operand, c: Result, rows: int, columns: i
     blocks = math.ceil(depth / DEPTH[kind])
     per_split = math.ceil(blocks / splits) * DEPTH[kind]
     splits = -(-depth // per_split)
-    epilogue = Epilogue(along if bias is not None else "")
-    filler = unread(work.engine, dtype.name)
+    biased = along if bias is not None else ""
     table = geometry.table if geometry.table is not None else unread(work.engine, "int32")
     images = c.images > 0
     aligned = c.array.address % (4 * dtype.itemsize) == 0 and not any(
         n % 4 for n in (c.ld, c.outer, c.inner, c.images, geometry.pixels if images else columns))
     total = rows * columns * outer * inner
     partial = work.empty((splits, total), np.dtype(np.float32)) if split else None
-    words = dict.fromkeys(list(ARGUMENTS)[6:], 0)
+    words = dict.fromkeys(list(ARGUMENTS)[5:], 0)
     words.update(
         a_rows=rows, b_rows=columns, depth_all=depth, a_ld=a.ld, b_ld=b.ld, c_ld=c.ld, inner=inner, splits=splits, per_split=per_split,
         a_outer=a.outer, a_inner=a.inner, b_outer=b.outer, b_inner=b.inner, c_outer=c.outer, c_inner=c.inner, bias_inner=bias_inner,
         a_images=a.images, b_images=b.images, c_images=c.images, height=geometry.height, width=geometry.width, pixels=geometry.pixels,
         out_width=geometry.out_width, stride_h=geometry.stride[0], stride_w=geometry.stride[1], channels=geometry.channels)
-    kernel = product_kernel(tile, a.source, b.source, Epilogue() if split else epilogue, kind=kind, images=images and not split, split=split,
+    kernel = product_kernel(tile, a.source, b.source, "" if split else biased, kind=kind, images=images and not split, split=split,
                             quads=columns % 4 == 0 if split else aligned)
     grid = -(-rows // tile.rows) * -(-columns // tile.columns) * outer * inner * splits
-    given = filler if bias is None else bias
-    work.launch(kernel, grid, tile.threads, a.array, b.array, given, filler, partial if split else c.array, table,
+    given = unread(work.engine, dtype.name) if bias is None else bias
+    work.launch(kernel, grid, tile.threads, a.array, b.array, given, partial if split else c.array, table,
                 *map(np.int64, words.values()), shared=shared_bytes(tile, kind))
     if split:
-        reduction = reduction_kernel(epilogue, kind=kind, images=images)
-        words = dict(zip(list(REDUCE)[4:], (splits, total, rows, columns, inner, 0, c.outer, c.inner, c.ld, c.step, c.images,
+        reduction = reduction_kernel(biased, kind=kind, images=images)
+        words = dict(zip(list(REDUCE)[3:], (splits, total, rows, columns, inner, 0, c.outer, c.inner, c.ld, c.step, c.images,
                                             geometry.pixels if images else 1, bias_inner), strict=True))
         threads = 8 if work.engine.driver.simulated else REDUCTION_THREADS
-        work.launch(reduction, -(-total // threads), threads, partial, given, filler, c.array, *map(np.int64, words.values()))
+        work.launch(reduction, -(-total // threads), threads, partial, given, c.array, *map(np.int64, words.values()))
 
 
 @functools.cache
@@ -173,7 +171,7 @@ def _is_readable(array: DeviceArray) -> bool:
 @emits("linear")
 def lower_linear(site: Site) -> Emit | str:
     """x weightT + bias, whatever x's rank."""
-    refusal = refused(site)
+    refusal = refused(site, "products", KINDS)
     if refusal:
         return refusal
     if site.tensor(1).rank != 2:
@@ -189,7 +187,7 @@ def lower_linear(site: Site) -> Emit | str:
             fill_or_copy(work, y, bias)
             return
         rows = y.size // columns
-        flat = x.reshape((rows, depth)) if x.is_contiguous else work.contiguous(x).reshape((rows, depth))
+        flat = work.contiguous(x).reshape((rows, depth))
         weight = weight if _is_readable(weight) else work.contiguous(weight)
         product(work, matrix(flat, (0, 0), depth, 1, rows, depth), matrix(weight, (0, 0), weight.strides[0], weight.strides[1], columns, depth),
                 Result(y, columns), rows, columns, depth, bias=None if bias is None else work.contiguous(bias))
@@ -199,14 +197,14 @@ def lower_linear(site: Site) -> Emit | str:
 @emits("matmul")
 def lower_matmul(site: Site) -> Emit | str:
     """a b over broadcast leading dimensions; a vector is a matrix of one row (a) or column (b)."""
-    return refused(site) or _emit_matmul
+    return refused(site, "products", KINDS) or _emit_matmul
 
 
-def refused(site: Site) -> str:
-    """Why the kernels of this module do not serve an op; empty if they do."""
+def refused(site: Site, what: str, dtypes: Container[str]) -> str:
+    """Why kernels of these dtypes, with 32-bit counts, do not serve an op (`what` in the plural); empty if they do."""
     kinds = [k for k in (*site.operand_types, *site.result_types) if isinstance(k, TensorType)]
-    if any(k.dtype.name not in KINDS for k in kinds):
-        return f"products of {kinds[0].dtype.name}"
+    if any(k.dtype.name not in dtypes for k in kinds):
+        return f"{what} of {kinds[0].dtype.name}"
     if any(math.prod(static_shape(k)) >= MOST for k in kinds):
         return "2**31 elements or more"
     return ""
@@ -242,9 +240,9 @@ def _emit_matmul(work: Work, operands: Sequence[Any], results: Sequence[DeviceAr
         a = a.view((rows, depth), (depth, 1))
         y = y.view((rows, columns), (columns, 1))
         b = b.view(b.shape[-2:], b.strides[-2:])
-    sizes, strides = collapsed(lead, [_lead(m, len(lead)) for m in (a, b, y)])
+    sizes, strides = collapsed(lead, [broadcast_strides(m.shape[:-2], m.strides[:-2], lead) for m in (a, b, y)])
     if len(sizes) > 2:
-        a, b = (_expanded(work, m, lead) for m in (a, b))
+        a, b = (expanded(work, m, lead) for m in (a, b))
         sizes, strides = collapsed(lead, [m.strides[:-2] for m in (a, b, y)])
     if len(sizes) == 1:
         sizes, strides = [1, *sizes], [[0, *s] for s in strides]
@@ -255,15 +253,9 @@ def _emit_matmul(work: Work, operands: Sequence[Any], results: Sequence[DeviceAr
             outer=sizes[0], inner=sizes[1])
 
 
-def _lead(array: DeviceArray, count: int) -> tuple[int, ...]:
-    """The strides over `count` leading dimensions of the result."""
-    shape, strides = array.shape[:-2], array.strides[:-2]
-    return (0,) * (count - len(shape)) + tuple(0 if n == 1 else s for n, s in zip(shape, strides, strict=True))
-
-
-def _expanded(work: Work, array: DeviceArray, lead: tuple[int, ...]) -> DeviceArray:
+def expanded(work: Work, array: DeviceArray, lead: tuple[int, ...]) -> DeviceArray:
     """A contiguous copy with all leading dimensions."""
-    whole = array.view((*lead, *array.shape[-2:]), (*_lead(array, len(lead)), *array.strides[-2:]))
+    whole = array.view((*lead, *array.shape[-2:]), (*broadcast_strides(array.shape[:-2], array.strides[:-2], lead), *array.strides[-2:]))
     made = work.empty(whole.shape, whole.dtype)
     work.copy(made, whole)
     return made

@@ -72,17 +72,7 @@ class TrainStep:
 
     def _bound(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[str, Binder]:
         """The compiled form of `forward` that takes these arguments."""
-        failure: CallError | None = None
-        for key in self.model._forms("forward"):
-            binder = Binder(self.model.program.functions[key], "forward")
-            try:
-                binder.bind(args, kwargs)
-            except CallError as error:
-                failure = failure or error
-                continue
-            return key, binder
-        assert failure is not None
-        raise failure
+        return self.model._bound("forward", args, kwargs)
 
     def _signature(self, binder: Binder, targets: Sequence[Any]) -> tuple[object, ...]:
         """What a recording depends on: kinds of the arguments, what is trained, and the sizes of state that calls may change."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import functools
 
 from scriptc_runtime.cuda.compilation import Text
-from scriptc_runtime.cuda.kernels.text import FLOAT, Lines, compiled
+from scriptc_runtime.cuda.kernels.text import FLOAT, Lines, compiled, word_type
 
 WARPS = 4            # of a block
 TOTAL_THREADS = 256  # of the one block that adds up rows
@@ -66,8 +66,6 @@ def total_kernel() -> Text:
               "    v += weights[r]", "a[t] = u", "b[t] = v", "cuda.syncthreads()", "half = threads // 2", "while half > 0:", "    if t < half:",
               "        a[t] += a[t + half]", "        b[t] += b[t + half]", "    cuda.syncthreads()", "    half = half // 2", "if t == 0:",
               "    total[0] = b[0]", "    result[0] = a[0] / b[0] if mean != 0 else a[0]"])
-    from scriptc_runtime.cuda.kernels.text import word_type
-
     return compiled(TOTALS, text, {"word": word_type(4)}, about="totals", threads=TOTAL_THREADS)
 
 

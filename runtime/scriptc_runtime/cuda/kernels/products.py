@@ -5,13 +5,13 @@ below 2**-21 of the product (Ootomo and Yokota 2022, "Recovering single precisio
 towards zero, so the sum over each block of the depth is added to the accumulators outside, rounded to nearest. Infinities are not split: inf * x
 is inf, as in plain float32.
 
-c[z, row, column] = epilogue(sum over k of a[z, row, k] * b[z, k, column]); a convolution is one whose columns are pixels.
+c[z, row, column] = sum over k of a[z, row, k] * b[z, k, column], plus a bias per `row` or per `column` if one is named; a convolution is one
+whose columns are pixels.
 """
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from scriptc_runtime.cuda.kernels.layouts import Layout
@@ -35,17 +35,8 @@ def shared_bytes(tile: Tile, kind: str) -> int:
     return STAGES[kind] * (tile.rows + tile.columns) * DEPTH[kind] * (4 if kind == "tf32x3" else 2)
 
 
-@dataclass(frozen=True, slots=True)
-class Epilogue:
-    """What happens to a sum before it is stored: a bias per `row` or `column`, a residual that lies like the result, an activation (`relu`)."""
-
-    bias: str = ""
-    residual: bool = False
-    activation: str = ""
-
-
 ARGUMENTS = {
-    "a": FLOAT, "b": FLOAT, "bias": FLOAT, "residual": FLOAT, "c": FLOAT, "table": INDEX,
+    "a": FLOAT, "b": FLOAT, "bias": FLOAT, "c": FLOAT, "table": INDEX,
     "a_rows": "int64", "b_rows": "int64", "depth_all": "int64", "a_ld": "int64", "b_ld": "int64", "c_ld": "int64",
     "a_start": "int64", "b_start": "int64", "c_start": "int64",
     # z counts (outer, inner, part of the depth); the strides of a, b and c from one outer or inner to the next, and of the bias for inner
@@ -58,11 +49,11 @@ ARGUMENTS = {
 
 
 @functools.cache
-def product_kernel(tile: Tile, a: Source, b: Source, epilogue: Epilogue, *, kind: str = "tf32x3", images: bool = False, split: bool = False,
+def product_kernel(tile: Tile, a: Source, b: Source, bias: str, *, kind: str = "tf32x3", images: bool = False, split: bool = False,
                    quads: bool = False) -> Any:
     """The compiled kernel, over arrays of float32, or of the words of `kind`; a grid of (tiles of the result) x outer x inner x splits blocks.
 
-    `images`: columns are pixels of planes of the result. `split`: c is float32 [part, z, row, column] of partial sums, and there is no epilogue.
+    `images`: columns are pixels of planes of the result. `split`: c is float32 [part, z, row, column] of partial sums, and no bias is added.
     `quads`: four columns lie side by side at aligned places, and there are no others.
     """
     itemsize, depth, stages = (4 if kind == "tf32x3" else 2), DEPTH[kind], STAGES[kind]
@@ -95,9 +86,9 @@ def product_kernel(tile: Tile, a: Source, b: Source, epilogue: Epilogue, *, kind
     text.add("copy_wait_0()", level)
     if again:
         text.add(["going = pick((cuda.syncthreads_or(lost(sums)) != 0) & (safe == 0), 1, 0)", "safe = 1"], level)
-    _results(text, tile, epilogue, kind, images=images, split=split, quads=quads)
+    _results(text, tile, bias, kind, images=images, split=split, quads=quads)
     arguments = ARGUMENTS if itemsize == 4 else {
-        **ARGUMENTS, **dict.fromkeys(("a", "b", "bias", "residual"), HALF), "c": FLOAT if split else HALF}
+        **ARGUMENTS, **dict.fromkeys(("a", "b", "bias"), HALF), "c": FLOAT if split else HALF}
     return compiled(arguments, text, {**functions(tile, *layouts, kind), "word": word_type(itemsize)}, about=f"{tile} {a} {b} {kind}",
                     threads=tile.threads, blocks=2 if itemsize == 2 and tile.sums <= 64 else 1)
 
@@ -129,7 +120,7 @@ def _copy_both(text: Lines, first: Block, second: Block, stage: str, level: int)
     text.add(["copy_commit()", f"k0 += {first.layout.depth}"], level)
 
 
-def _results(text: Lines, tile: Tile, epilogue: Epilogue, kind: str, *, images: bool, split: bool, quads: bool) -> None:
+def _results(text: Lines, tile: Tile, bias: str, kind: str, *, images: bool, split: bool, quads: bool) -> None:
     """Sixteen rows of each warp at a time go through shared memory, so that lines of the result are written whole."""
     if split:
         text.add("c_base = (part * divide(int64(cuda.gridDim.x), tiles * splits) + z) * a_rows * b_rows")
@@ -147,14 +138,14 @@ def _results(text: Lines, tile: Tile, epilogue: Epilogue, kind: str, *, images: 
         text.add("if row < a_rows and column < b_rows:", 3)
         text.add(f"index = {_index(images, split)}", 4)
         for k in range(4):
-            _apply(text, f"v{k}", epilogue if not split else Epilogue(), read, f" + {k}", 4)
+            _add_bias(text, f"v{k}", bias, read, f" + {k}", 4)
         text.add(f"store_4(c, index, {', '.join(write.format(f'v{k}') for k in range(4))})", 4)
         return
     text.add("if row < a_rows:", 3)
     for k in range(4):
         text.add("if column < b_rows:", 4)
         text.add(f"index = {_index(images, split)}", 5)
-        _apply(text, f"v{k}", epilogue if not split else Epilogue(), read, "", 5)
+        _add_bias(text, f"v{k}", bias, read, "", 5)
         text.add(f"c[index] = {write.format(f'v{k}')}", 5)
         text.add("column += 1", 4)
 
@@ -165,23 +156,19 @@ def _index(images: bool, split: bool) -> str:
     return "c_base + row * c_ld + " + ("column + divide(column, pixels) * (c_images - pixels)" if images else "column")
 
 
-def _apply(text: Lines, value: str, epilogue: Epilogue, read: str, more: str, level: int) -> None:
-    if epilogue.bias:
-        text.add(f"{value} += " + read.format("bias", "bias_base + " + ("row" if epilogue.bias == "row" else f"column{more}")), level)
-    if epilogue.residual:
-        text.add(f"{value} += " + read.format("residual", f"index{more}"), level)
-    if epilogue.activation == "relu":
-        text.add(f"{value} = float32(0) if {value} < float32(0) else {value}", level)
+def _add_bias(text: Lines, value: str, bias: str, read: str, more: str, level: int) -> None:
+    if bias:
+        text.add(f"{value} += " + read.format("bias", "bias_base + " + ("row" if bias == "row" else f"column{more}")), level)
 
 
-REDUCE = {"partial": FLOAT, "bias": FLOAT, "residual": FLOAT, "c": FLOAT, "splits": "int64", "total": "int64", "rows": "int64", "columns": "int64",
+REDUCE = {"partial": FLOAT, "bias": FLOAT, "c": FLOAT, "splits": "int64", "total": "int64", "rows": "int64", "columns": "int64",
           "inner": "int64", "c_start": "int64", "c_outer": "int64", "c_inner": "int64", "c_ld": "int64", "c_step": "int64", "c_images": "int64",
           "pixels": "int64", "bias_inner": "int64"}
 
 
 @functools.cache
-def reduction_kernel(epilogue: Epilogue, *, kind: str = "tf32x3", images: bool = False) -> Any:
-    """Adds the partial sums of a split product in order, a thread an element, and applies the epilogue. Columns are `c_step` elements apart."""
+def reduction_kernel(bias: str, *, kind: str = "tf32x3", images: bool = False) -> Any:
+    """Adds the partial sums of a split product in order, a thread an element, and the bias. Columns are `c_step` elements apart."""
     text = Lines()
     text.add(["i = int64(cuda.blockIdx.x) * int64(cuda.blockDim.x) + int64(cuda.threadIdx.x)", "if i < total:"])
     text.add(["v = float32(0)", "for s in range(splits):"], 2)
@@ -190,6 +177,6 @@ def reduction_kernel(epilogue: Epilogue, *, kind: str = "tf32x3", images: bool =
               "z_outer = divide(z, inner)", "z_inner = z - z_outer * inner", "c_base = c_start + z_outer * c_outer + z_inner * c_inner",
               "index = " + (_index(images, False) if images else "c_base + row * c_ld + column * c_step"), "bias_base = z_inner * bias_inner"], 2)
     read, write = ("{0}[{1}]", "{0}") if kind == "tf32x3" else (f"from_{kind}({{0}}[{{1}}])", f"to_{kind}({{0}})")
-    _apply(text, "v", epilogue, read, "", 2)
+    _add_bias(text, "v", bias, read, "", 2)
     text.add(f"c[index] = {write.format('v')}", 2)
-    return compiled(REDUCE if kind == "tf32x3" else {**REDUCE, **dict.fromkeys(("bias", "residual", "c"), HALF)}, text, about=f"{epilogue} {kind}")
+    return compiled(REDUCE if kind == "tf32x3" else {**REDUCE, **dict.fromkeys(("bias", "c"), HALF)}, text, about=f"sums {kind}")
