@@ -73,6 +73,7 @@ def test_accuracy_is_told_relative_to_float64(tmp_path: Path) -> None:
 
 
 def test_the_page_holds_the_figures_of_the_results_and_their_conditions(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     from benchmarks import report
 
     backends = {"scriptc": {"wall_s": 0.1234, "inside_s": 0.1, "peak_bytes": 4.2e7, "least_wall_s": 0.11}}
@@ -91,3 +92,7 @@ def test_the_page_holds_the_figures_of_the_results_and_their_conditions(tmp_path
     assert "| mlp | 1 | 2.00e-07 | 1.00e-07 | 2.00 |" in page
     assert "openvino: missing openvino" in page
     assert "`python -m benchmarks cpu --json results.json`" in page and "/somewhere" not in page
+    assert "](page.svg)" in page
+    picture = (tmp_path / "page.svg").read_bytes()
+    report.write([results], tmp_path / "page.md")
+    assert (tmp_path / "page.svg").read_bytes() == picture, "the same results, another picture"
