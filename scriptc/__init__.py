@@ -25,6 +25,9 @@ _NAMES = {
     "no_grad": ("scriptc_runtime.tape", "no_grad"),
     "enable_grad": ("scriptc_runtime.tape", "enable_grad"),
     "set_grad_enabled": ("scriptc_runtime.tape", "set_grad_enabled"),
+    "is_grad_enabled": ("scriptc_runtime.tape", "is_grad_enabled"),
+    "get_num_threads": ("scriptc_runtime.cpu.team", "get_num_threads"),
+    "set_num_threads": ("scriptc_runtime.cpu.team", "set_num_threads"),
     "Generator": ("scriptc_runtime.random", "Generator"),
     "train_step": ("scriptc_runtime.training", "train_step"),
     "manual_seed": ("scriptc_runtime.random", "manual_seed"),
@@ -40,9 +43,10 @@ _MODULES = {"nn": "scriptc.nn", "optim": "scriptc.optim", "utils": "scriptc.util
 
 if TYPE_CHECKING:
     from scriptc_runtime import amp, nn, optim, surgery, utils
+    from scriptc_runtime.cpu.team import get_num_threads, set_num_threads
     from scriptc_runtime.module import Module, load
     from scriptc_runtime.random import Generator, manual_seed
-    from scriptc_runtime.tape import enable_grad, no_grad, set_grad_enabled
+    from scriptc_runtime.tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
     from scriptc_runtime.tensor import Tensor, tensor
     from scriptc_runtime.training import train_step
 
@@ -52,8 +56,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArchiveError", "CallError", "CompileError", "Generator", "Module", "ScriptcError", "Tensor", "VerificationError",
-    "WeightsError", "amp", "check", "compile", "enable_grad", "errors", "load", "manual_seed", "nn", "no_grad", "optim",
-    "set_grad_enabled", "surgery", "tensor", "train_step", "utils",
+    "WeightsError", "amp", "check", "compile", "enable_grad", "errors", "get_num_threads", "is_grad_enabled", "load",
+    "manual_seed", "nn", "no_grad", "optim", "set_grad_enabled", "set_num_threads", "surgery", "tensor", "train_step", "utils",
 ]
 
 

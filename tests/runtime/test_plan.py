@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scriptc_runtime.plan import control
+from scriptc_runtime.plan.control import Subprogram
 from scriptc_runtime.plan.memory import Lifetime, plan_arena
+from scriptc_runtime.plan.schedule import make_plan
 from scriptc_runtime.runner import Runner
 
 from scriptc.errors import CallError
@@ -18,10 +21,11 @@ from scriptc.ir.ops.activation import relu
 from scriptc.ir.ops.elementwise import add, exp, mul, tanh
 from scriptc.ir.ops.reduction import sum_
 from scriptc.ir.ops.shape import reshape, size
-from scriptc.ir.types import INT, TensorType, Type, float32
+from scriptc.ir.types import INT, NONE, OptionalType, TensorType, Type, float32
 
 N = symbol("N")
 ROWS = TensorType(float32, (N, 4))
+ROWS_OF_2 = TensorType(float32, (2, 4))
 Make = Callable[..., Function]
 
 
@@ -124,6 +128,28 @@ def test_loop_may_change_the_shape_it_carries() -> None:
     assert runner.run([rows(1), 4])[0].shape == (16, 4)
 
 
+def test_a_loop_whose_values_grow_is_not_planned_anew_in_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    planned: list[Any] = []
+    of_region = Subprogram._planned
+    monkeypatch.setattr(Subprogram, "_planned", lambda self, types: planned.append(types) or of_region(self, types))
+    runner = Runner(counting_loop(None, lambda b, i, x: b.emit_one("cat", [b.emit_one("mul", [x, 0.5]), ones(b)], {"dim": 0})))
+    wanted = rows(1)
+    for _ in range(60):
+        wanted = np.concatenate([wanted * np.float32(0.5), np.ones((1, 4), np.float32)])
+    for _ in range(control.RECURRING + 1):
+        assert np.array_equal(runner.run([rows(1), 60])[0], wanted)
+        if len(planned) > control.AT_ONCE + 2:
+            break
+        assert planned[-1][1].shape == (None, 4)     # what varies is open, the rest is known
+    else:
+        pytest.fail("sizes that recur have no plan of their own")
+    assert planned[-1][1].shape is not None and None not in planned[-1][1].shape
+
+
+def ones(builder: Builder) -> Value:
+    return builder.emit_one("full", [1.0, 1, 4], {"dtype": float32})
+
+
 def test_loop_budget_stops_an_endless_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scriptc_runtime.plan.control.STEP_BUDGET", 50)
     runner = Runner(counting_loop(2**63 - 1, lambda b, i, x: b.emit_one("neg", [x])))
@@ -172,6 +198,33 @@ def test_a_branch_entered_at_run_time_knows_the_sizes_known_around_it_and_what_i
     result = builder.emit_one("if", [positive], regions=(yes, no))
     runner = Runner(Function("f", (Parameter("x", Leaf(0)),), (x,), {}, builder.take(), (result,), Leaf(0)))
     assert np.array_equal(runner.run([np.abs(rows(3))])[0], np.abs(rows(3)))
+
+
+def test_an_optional_carried_by_a_loop_is_no_question_any_more_in_the_plan_of_a_turn() -> None:
+    """carried: None, then x; each turn: 2 * carried if there is one, else x."""
+    builder = Builder()
+    x, n = Value(ROWS, "x"), Value(INT, "n")
+    kind = OptionalType(ROWS)
+    nothing = builder.emit_one("optional_none", (), {"element": str(ROWS)})
+    iteration, carried = Value(INT), Value(kind)
+    builder.begin()
+    absent = builder.emit_one("optional_is_none", [carried])
+    builder.begin()
+    first = builder.end([], [builder.emit_one("detach", [x])])
+    builder.begin()
+    later = builder.end([], [builder.emit_one("mul", [builder.emit_one("optional_get", [carried]), 2.0])])
+    after = builder.emit_one("if", [absent], regions=(first, later))
+    region = builder.end([iteration, carried], [literal(True), builder.emit_one("optional_wrap", [after])])
+    result = builder.emit_one("optional_get", [builder.emit_one("loop", [n, True, nothing], regions=(region,))])
+    runner = Runner(Function("f", (Parameter("x", Leaf(0)), Parameter("n", Leaf(1))), (x, n), {}, builder.take(), (result,), Leaf(0)))
+    with pytest.raises(TypeError):
+        runner.run([rows(2), 0])
+    assert np.array_equal(runner.run([rows(2), 1])[0], rows(2))
+    assert np.array_equal(runner.run([rows(2), 4])[0], 8 * rows(2))
+    of_turns = make_plan(region, (iteration, carried, x), {iteration: INT, carried: ROWS_OF_2, x: ROWS_OF_2}, {})
+    assert [s.kernel.name for s in of_turns.steps] == ["mul"]
+    of_first = make_plan(region, (iteration, carried, x), {iteration: INT, carried: NONE, x: ROWS_OF_2}, {})
+    assert of_first.steps == ()
 
 
 def test_sizes_that_the_data_decides_are_resolved_while_running(function_of: Make) -> None:

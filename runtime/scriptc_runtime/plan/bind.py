@@ -18,6 +18,7 @@ from scriptc.ir.graph import Literal, Op, Region, Value
 from scriptc.ir.registry import REGISTRY, OpError
 from scriptc.ir.types import (
     INT,
+    NONE,
     DictType,
     IntType,
     ListType,
@@ -32,6 +33,7 @@ from scriptc_runtime.device import ARRAYS
 from scriptc_runtime.plan.policy import memory_limit
 
 FEW = 16    # elements of a constant that a plan holds
+_NUMBERS = frozenset((int,))
 ROUNDS = 4  # how often a loop's carried types may widen before they are simply unknown
 
 
@@ -51,7 +53,7 @@ class BoundOp:
     @property
     def reads(self) -> tuple[Value, ...]:
         """Every value this op reads, captured ones included."""
-        return (*self.operands, *(bound for _, bound in self.captured))
+        return (*self.operands, *[bound for _, bound in self.captured]) if self.captured else self.operands
 
     @property
     def name(self) -> str:
@@ -91,7 +93,7 @@ class _Binder:
                  aliases: dict[Value, Value]) -> None:
         self.types = types
         self.constants = constants
-        self.aliases = aliases  # results of a replaced `if` -> the branch's results
+        self.aliases = aliases  # results of a replaced `if` -> the branch's results; of `detach` -> its operand
         self.ops: list[BoundOp] = []
         self.current: Op = Op("", (), {}, ())
 
@@ -125,6 +127,10 @@ class _Binder:
                 self.aliases.update(zip(op.results, map(self.resolve, taken.results), strict=True))
                 continue
             kinds = tuple(map(self.type_of, operands))
+            if self._same_value(op, operands, kinds):
+                continue
+            if op.name == "optional_get" and kinds[0] == NONE:      # it raises when, and if, it runs
+                kinds = (erase(op.operands[0].type),)
             results = self._control(op, kinds) if op.regions else REGISTRY[op.name].infer(kinds, op.attributes)
             for kind in results:
                 check_memory(op, kind)
@@ -132,6 +138,20 @@ class _Binder:
             if not self._fold(op, operands, results):
                 around = self._captured(op) if op.regions else ()
                 self.ops.append(BoundOp(op, operands, kinds, results, around))
+
+    def _same_value(self, op: Op, operands: tuple[Value, ...], kinds: tuple[Type, ...]) -> bool:
+        """Dissolve an op whose result is its operand, or a constant, because it is known now what an optional holds."""
+        result = op.results[0] if op.results else None
+        if op.name in ("detach", "optional_wrap") or (op.name == "optional_get" and holds(kinds[0])):
+            # Gradients have been derived, and a copy of a weight would be packed again in each call.
+            self.aliases[result] = operands[0]      # type: ignore[index]
+        elif op.name == "optional_none":
+            self.constants[result], self.types[result] = None, NONE     # type: ignore[index]
+        elif op.name == "optional_is_none" and not isinstance(kinds[0], OptionalType):
+            self.constants[result] = kinds[0] == NONE   # type: ignore[index]
+        else:
+            return False
+        return True
 
     def _captured(self, op: Op) -> tuple[tuple[Value, Value], ...]:
         """The captured values that are not known now; those that are become constants under both names."""
@@ -220,7 +240,12 @@ def _joined(kinds: Sequence[Type], declared: Type) -> Type:
 
 
 def _same_form(kind: Type, declared: Type) -> bool:
-    return type(kind) is type(declared)
+    return type(kind) is type(declared) or isinstance(declared, OptionalType)
+
+
+def holds(kind: Type) -> bool:
+    """True for the type of a value that is no optional, or of an optional that is known to hold a value."""
+    return kind != NONE and not isinstance(kind, OptionalType)
 
 
 def widen(kind: Type) -> Type:
@@ -246,9 +271,9 @@ def erase(kind: Type) -> Type:
 
 
 def type_of_value(value: Any, declared: Type) -> Type:
-    """The concrete type of a value that arrives at run time, declared as `declared`."""
-    if isinstance(declared, OptionalType) and value is not None:
-        return OptionalType(type_of_value(value, declared.element))
+    """The concrete type of a value that arrives at run time, declared as `declared`; of an optional, what it holds (`NONE`: nothing)."""
+    if isinstance(declared, OptionalType):
+        return NONE if value is None else type_of_value(value, declared.element)
     if isinstance(value, ARRAYS):
         return TensorType(dtype_of(value.dtype), value.shape)
     if isinstance(declared, TupleType) and isinstance(value, tuple):
@@ -257,7 +282,7 @@ def type_of_value(value: Any, declared: Type) -> Type:
 
 
 def signature_of(values: Sequence[Any]) -> tuple[object, ...]:
-    """What distinguishes plans: shape and dtype of arrays; everything else counts by its declared type only."""
+    """What distinguishes plans: shape and dtype of arrays, and where there is None; everything else counts by its declared type only."""
     return tuple(_signature(v) for v in values)
 
 
@@ -266,12 +291,25 @@ def _signature(value: Any) -> object:
         return value.dtype, value.shape
     if type(value) is tuple:
         return tuple(_signature(v) for v in value)
-    return None
+    return "none" if value is None else None
+
+
+def form_of(values: Sequence[Any]) -> tuple[object, ...]:
+    """What distinguishes plans that leave sizes open: dtype and rank of arrays, and where there is None."""
+    return tuple(_form(v) for v in values)
+
+
+def _form(value: Any) -> object:
+    if isinstance(value, ARRAYS):
+        return value.dtype, value.ndim
+    if type(value) is tuple:
+        return tuple(map(_form, value))
+    return "none" if value is None else None
 
 
 def is_static(kind: Type) -> bool:
     """True for a tensor whose shape is known down to the last size."""
-    return isinstance(kind, TensorType) and kind.shape is not None and all(isinstance(d, int) for d in kind.shape)
+    return isinstance(kind, TensorType) and kind.shape is not None and _NUMBERS.issuperset(map(type, kind.shape))
 
 
 def is_small(kind: Type) -> bool:

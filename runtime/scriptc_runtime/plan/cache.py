@@ -20,14 +20,22 @@ class PlanCache(Generic[T]):
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """The entry of `key`."""
+        found = self.find(key)
+        return self.put(key, make()) if found is None else found
+
+    def find(self, key: Hashable) -> T | None:
+        """The entry of `key`, if there is one."""
         with self._lock:
             found = self._entries.get(key)
             if found is not None:
                 self._entries.move_to_end(key)
-                return found
-        made = make()
+            return found
+
+    def put(self, key: Hashable, made: T) -> T:
+        """Make `made` the entry of `key`."""
         with self._lock:
             self._entries[key] = made
+            self._entries.move_to_end(key)
             while len(self._entries) > self._capacity:
                 self._entries.popitem(last=False)
         return made

@@ -1,21 +1,19 @@
 """Chains of ops that one kernel does at its end: a product, then what happens to each element of its result."""
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from scriptc.ir.graph import Literal, Value
+from scriptc.ir.graph import Value
 from scriptc_runtime.plan.bind import BoundOp
-from scriptc_runtime.plan.clusters import Cluster, finish
+from scriptc_runtime.plan.clusters import Cluster, counted, finish
 
 Continues: TypeAlias = Callable[[Sequence[BoundOp], BoundOp], bool]    # whether an op can be the next of a chain
 
 
 def chains(ops: Sequence[BoundOp | Cluster], results: Sequence[Value], heads: frozenset[str], continues: Continues) -> list[BoundOp | Cluster]:
     """`ops` with such chains as clusters, each where its last op stood: nothing else reads what is inside."""
-    uses = Counter(v for bound in ops for v in bound.reads if not isinstance(v, Literal))
-    uses.update(results)
+    uses = counted(ops, results)
     growing: dict[Value, list[BoundOp]] = {}     # by the value that the chain's last op makes
     last: dict[int, int] = {}                    # where a chain's last op stands
     found: list[list[BoundOp]] = []
@@ -39,7 +37,7 @@ def chains(ops: Sequence[BoundOp | Cluster], results: Sequence[Value], heads: fr
     made: list[BoundOp | Cluster] = []
     for index, item in enumerate(ops):
         if index in place:
-            made.append(finish(place[index], ops, results))
+            made.append(finish(place[index], uses))
         elif id(item) not in inside:
             made.append(item)
     return made

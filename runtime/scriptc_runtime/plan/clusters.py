@@ -4,6 +4,7 @@ A cluster is convex: no value leaves it and comes back, so it can run where its 
 """
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -73,6 +74,7 @@ def gather(ops: Sequence[BoundOp | Cluster], results: Sequence[Value], supports:
             level[value] = own, kind
         placed.append((own, kind, index, bound))
     placed = _sunk(placed)
+    reads = counted(ops, results)
     found: list[BoundOp | Cluster] = []
     for depth in sorted({p[0] for p in placed}):
         members = [bound for own, _, _, bound in placed if own == depth]
@@ -80,7 +82,7 @@ def gather(ops: Sequence[BoundOp | Cluster], results: Sequence[Value], supports:
             found += members
             continue
         for part in _components([m for m in members if isinstance(m, BoundOp)]):
-            cluster = finish(part, ops, results)
+            cluster = finish(part, reads)
             found += [cluster] if worth(cluster) else part
     return found
 
@@ -122,10 +124,19 @@ def _components(members: list[BoundOp]) -> list[list[BoundOp]]:
     return groups
 
 
-def finish(part: Sequence[BoundOp], ops: Sequence[BoundOp | Cluster], results: Sequence[Value]) -> Cluster:
-    """Some of `ops` as a cluster."""
+def counted(ops: Sequence[BoundOp | Cluster], results: Sequence[Value]) -> Counter[Value]:
+    """How often each value is read: by the ops, and as a result."""
+    reads: Counter[Value] = Counter(results)
+    for bound in ops:
+        reads.update(bound.reads)
+    return reads
+
+
+def finish(part: Sequence[BoundOp], reads: Mapping[Value, int]) -> Cluster:
+    """Some ops as a cluster; `reads` as `counted` in all of them."""
+    inside: Counter[Value] = Counter()
+    for bound in part:
+        inside.update(bound.reads)
     own = {v for bound in part for v in bound.results}
-    inside = {id(bound) for bound in part}
-    outside = {v for bound in ops if id(bound) not in inside for v in bound.reads} | set(results)
-    inputs = dict.fromkeys(v for bound in part for v in bound.reads if v not in own and not isinstance(v, Literal))
-    return Cluster(tuple(part), tuple(inputs), tuple(v for bound in part for v in bound.results if v in outside))
+    inputs = [v for v in inside if v not in own and not isinstance(v, Literal)]
+    return Cluster(tuple(part), tuple(inputs), tuple(v for bound in part for v in bound.results if reads[v] > inside[v]))

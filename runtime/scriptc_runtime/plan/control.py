@@ -6,18 +6,27 @@ from typing import Any
 
 from scriptc.errors import CallError, diagnostic
 from scriptc.ir.graph import Op, Region, Value
-from scriptc.ir.types import Type
-from scriptc_runtime.plan.bind import BoundOp, signature_of, type_of_value
+from scriptc.ir.types import Type, join
+from scriptc_runtime.plan.bind import BoundOp, form_of, signature_of, type_of_value
 from scriptc_runtime.plan.cache import PlanCache
 from scriptc_runtime.plan.plan import Kernel, Plan
+from scriptc_runtime.plan.policy import is_waiting
 
 STEP_BUDGET = 10_000_000  # turns of one loop: a hostile file must not run for ever
+AT_ONCE = 8               # plans of one region that are made when their sizes are first seen
+RECURRING = 16            # turns with the same sizes that pay for a plan of their own
+MANY = 4096               # sizes that are counted
 
 MakePlan = Callable[[Region, Sequence[Value], Mapping[Value, Type], Mapping[Value, Any]], Plan]
 
 
 class Subprogram:
-    """A region with the values it captures: called with its parameters, it plans itself by their shapes."""
+    """A region with the values it captures: called with its parameters, it plans itself by their shapes.
+
+    A loop whose values grow (a cache of keys, a list that is stacked) has other sizes in each turn, and a plan takes longer to make than a
+    turn to run. After `AT_ONCE` plans new sizes are therefore answered by one plan that leaves open what has varied; sizes that recur
+    `RECURRING` times get a plan of their own all the same. It depends on the sizes alone, not on the time anything takes, which plan answers.
+    """
 
     def __init__(self, region: Region, captured: Sequence[Value], constants: Mapping[Value, Any], make_plan: MakePlan) -> None:
         self._region = region
@@ -25,15 +34,46 @@ class Subprogram:
         self._constants = constants
         self._make_plan = make_plan
         self._plans: PlanCache[Plan] = PlanCache()
+        self._turns: PlanCache[int] = PlanCache(MANY)                             # by sizes: how often they have been answered by an open plan
+        self._open: PlanCache[tuple[tuple[Type, ...], Plan]] = PlanCache(AT_ONCE)     # by dtypes and ranks
 
     def plan(self, values: Sequence[Any]) -> Plan:
         """The plan for these parameters and captured values."""
-        return self._plans.get(signature_of(values), lambda: self._planned(values))
+        key = signature_of(values)
+        found = self._plans.find(key)
+        if found is not None:
+            return found
+        if len(self._plans) >= AT_ONCE and not is_waiting():
+            turns = (self._turns.find(key) or 0) + 1
+            self._turns.put(key, turns)
+            if turns < RECURRING:
+                return self._open_plan(values)
+        return self._plans.put(key, self._planned(self._types(values)))
 
-    def _planned(self, values: Sequence[Any]) -> Plan:
-        types = {value: type_of_value(content, value.type)
-                 for value, content in zip(self._arguments, values, strict=True)}
-        return self._make_plan(self._region, self._arguments, types, self._constants)
+    def _open_plan(self, values: Sequence[Any]) -> Plan:
+        """A plan for values of these dtypes and ranks, and of all sizes seen so far."""
+        types = self._types(values)
+        form = form_of(values)
+        found = self._open.find(form)
+        if found is not None:
+            known, plan = found
+            types = tuple(_wider(a, b) for a, b in zip(known, types, strict=True))
+            if types == known:
+                return plan
+        return self._open.put(form, (types, self._planned(types)))[1]
+
+    def _types(self, values: Sequence[Any]) -> tuple[Type, ...]:
+        return tuple(type_of_value(content, value.type) for value, content in zip(self._arguments, values, strict=True))
+
+    def _planned(self, types: Sequence[Type]) -> Plan:
+        return self._make_plan(self._region, self._arguments, dict(zip(self._arguments, types, strict=True)), self._constants)
+
+
+def _wider(known: Type, now: Type) -> Type:
+    """The type of values of both types, which have the same form."""
+    both = join(known, now)
+    assert both is not None
+    return both
 
 
 def branch_kernel(bound: BoundOp, captured: Sequence[Value], constants: Mapping[Value, Any], make_plan: MakePlan) -> Kernel:

@@ -15,7 +15,7 @@ from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import TensorType, Type
 from scriptc_runtime.plan.bind import Binding, BoundOp, bind
 from scriptc_runtime.plan.chains import chains
-from scriptc_runtime.plan.clusters import Cluster, finish, gather
+from scriptc_runtime.plan.clusters import Cluster, counted, finish, gather
 from scriptc_runtime.plan.control import branch_kernel, loop_kernel
 from scriptc_runtime.plan.fusion import Group, Unit, fuse
 from scriptc_runtime.plan.hoisting import hoist
@@ -114,7 +114,7 @@ def _routines(ops: Sequence[BoundOp], binding: Binding, target: str, native: dic
             found.append(item)
             continue
         for bound in item.ops:   # together they do not fit; the control flow alone may
-            single = finish([bound], ops, binding.results)
+            single = finish([bound], counted(ops, binding.results))
             found.append(single if bound.op.regions and len(item.ops) > 1 and made(single) else bound)
     return found
 

@@ -32,7 +32,7 @@ from scriptc.frontend.values import (
     TypeForm,
 )
 from scriptc.ir import dims
-from scriptc.ir.types import BOOL, FLOAT, STR, DType, IntType, ListType, OptionalType, TensorType
+from scriptc.ir.types import BOOL, FLOAT, STR, DType, IntType, ListType, OptionalType, TensorType, TupleType
 from scriptc.location import Location
 
 # AST operator -> (Python's function, scalar op, dunder, tensor method name in the library)
@@ -246,7 +246,10 @@ def tensor_in(ev: Evaluator, value: Any) -> Any:
 def some(ev: Evaluator, value: Any) -> Any:
     """An optional where a value is needed: unwrapped with a check, as Python would raise on None."""
     if isinstance(value, Dynamic) and isinstance(value.type, OptionalType):
-        return ev.op("optional_get", value)
+        from scriptc.frontend.evaluator.joins import lower
+
+        found = ev.op("optional_get", value)
+        return lower(ev, found.value) if isinstance(found, Dynamic) and isinstance(found.type, TupleType) else found
     return value
 
 

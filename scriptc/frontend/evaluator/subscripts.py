@@ -8,7 +8,7 @@ import numpy as np
 from scriptc.frontend import storage
 from scriptc.frontend.evaluator.calls import call, is_callable
 from scriptc.frontend.evaluator.core import Evaluator
-from scriptc.frontend.evaluator.operators import hashable, is_number, tensor_in, type_name, used
+from scriptc.frontend.evaluator.operators import hashable, is_number, some, type_name, used
 from scriptc.frontend.storage import TensorValue
 from scriptc.frontend.values import (
     MISSING,
@@ -28,7 +28,7 @@ from scriptc.ir.types import BOOL, BOOL_CATEGORY, STR, IntType, uint8
 
 def get_item(ev: Evaluator, value: Any, index: Any) -> Any:
     """value[index]"""
-    value, index = tensor_in(ev, used(ev, value)), used(ev, index)
+    value, index = some(ev, used(ev, value)), used(ev, index)
     if isinstance(value, TensorValue):
         return tensor_item(ev, value, index)
     if isinstance(value, Instance):

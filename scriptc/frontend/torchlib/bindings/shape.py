@@ -301,7 +301,9 @@ def cut(ev: Evaluator, input: TensorValue, position: int, lengths: list[Any]) ->
 
 @both("chunk")
 def chunk(ev: Evaluator, input: Any, chunks: Any, dim: Any = 0) -> Any:
-    if isinstance(chunks, int) and chunks <= 0:
+    if not isinstance(chunks, int):
+        return ev.error("E0211", what="chunk() into a number of pieces that is only known at run time")
+    if chunks <= 0:
         ev.throw("RuntimeError", f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     position = axis(ev, input, dim)
     size = (storage.shape_of(ev, input) or (None,))[position]
@@ -309,8 +311,19 @@ def chunk(ev: Evaluator, input: Any, chunks: Any, dim: Any = 0) -> Any:
         if size is not None and dim_algebra.modulo(size, chunks) == 0:
             piece = binary(ev, "FloorDiv", ev.size(size, input, position), chunks)
             return cut(ev, input, position, [piece] * chunks)
-        return ev.error("E0211", what="chunk() along a dimension whose size is only known at run time")
+        return cut(ev, input, position, checked_pieces(ev, ev.size(size, input, position), chunks))
     return split(ev, input, max(1, -(-size // chunks)), position)
+
+
+def checked_pieces(ev: Evaluator, size: Any, chunks: int) -> list[Any]:
+    """The lengths of the `chunks` pieces of any size; sizes that torch cuts into fewer (3 into 4 gives 2 and 1) raise when it runs."""
+    piece = binary(ev, "FloorDiv", binary(ev, "Add", size, chunks - 1), chunks)
+    last = binary(ev, "Sub", size, binary(ev, "Mult", piece, chunks - 1))
+    enough = ev.op("scalar_or", ev.op("scalar_gt", last, 0), ev.op("scalar_eq", size, 0))
+    if isinstance(enough, Dynamic):
+        ev.builder.emit("check", [enough.value, size.value],
+                        {"exception": "RuntimeError", "message": f"chunk() gives fewer than {chunks} pieces of a dimension of size {{}}"})
+    return [piece] * (chunks - 1) + [last]
 
 
 @both("tensor_split")
