@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.suite import WORKLOADS, Workload
-from benchmarks.worker import eager_model, scriptc_archive
+from benchmarks.worker import eager_model, first, scriptc_archive
 
 SEEDS = 3
 MOST = 4.0      # times torch's error that ours may be
@@ -43,19 +43,13 @@ def compared(workload: Workload, folder: Path) -> dict[str, Any]:
     errors = {"scriptc": 0.0, "torch": 0.0}
     with torch.no_grad(), scriptc.no_grad():
         for seed in range(SEEDS):
-            draw = np.random.default_rng(seed)
-            inputs = [draw.standard_normal(shape).astype(np.float32) for shape in workload.shapes]
+            inputs = workload.arrays(seed)
             exact = first(double(*[torch.from_numpy(a).double() for a in inputs]))
             scale = max(float(np.abs(exact).max()), 1e-300)
             for name, found in (("torch", first(single(*map(torch.from_numpy, inputs)))), ("scriptc", first(model(*inputs)))):
                 errors[name] = max(errors[name], float(np.abs(found.astype(np.float64) - exact).max()) / scale)
     return {"relative error": errors, "ratio": errors["scriptc"] / errors["torch"] if errors["torch"] else None,
             "within": errors["scriptc"] <= MOST * errors["torch"]}
-
-
-def first(result: Any) -> np.ndarray:
-    """The first tensor of a result."""
-    return np.asarray(result[0] if isinstance(result, tuple | list) else result)
 
 
 def shown(row: dict[str, Any]) -> str:

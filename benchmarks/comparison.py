@@ -6,16 +6,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.suite import WORKLOADS
+from benchmarks.suite import EVERY
 from benchmarks.worker import BACKENDS
 
 TOLERANCE = 1e-4
+USUAL = ("scriptc", "eager", "torchscript", "onnxruntime", "openvino")      # what models are commonly run with
 
 
 def environment() -> dict[str, str]:
@@ -70,7 +71,7 @@ def compare(workload: str, threads: int, rounds: int, folder: Path, names: Seque
     best = min(peers, key=lambda name: peers[name]) if peers else ""
     return {"workload": workload, "threads": threads, "seconds": medians, "smallest": {b.name: min(b.times) for b in running},
             "absent": {b.name: b.state for b in backends if b.state not in ("ready", "not meant")}, "best peer": best,
-            "ratio": peers[best] / medians["scriptc"] if best and "scriptc" in medians else None, "least": WORKLOADS[workload].least,
+            "ratio": peers[best] / medians["scriptc"] if best and "scriptc" in medians else None, "least": EVERY[workload].least,
             "relative error to eager": wrong, "agrees": all(e < TOLERANCE for e in wrong.values())}
 
 
@@ -82,11 +83,20 @@ def shown(row: dict[str, Any]) -> str:
         + "".join(f"\n    {name}: {why}" for name, why in row["absent"].items())
 
 
-def rows(threads: Sequence[int], workloads: Sequence[str], rounds: int, backends: Sequence[str]) -> Iterator[dict[str, Any]]:
+def rows(threads: Sequence[int], workloads: Sequence[str], rounds: int, backends: Sequence[str], measure: str) -> Iterator[dict[str, Any]]:
     """A row per number of threads and workload, each printed when it is there."""
     with tempfile.TemporaryDirectory() as folder:
         for count in threads:
             for name in workloads:
-                row = compare(name, count, rounds, Path(folder), backends)
+                row = {"measure": measure, **compare(name, count, rounds, Path(folder), backends)}
                 print(shown(row), flush=True)
                 yield row
+
+
+def means(rows: Sequence[Mapping[str, Any]]) -> dict[int, tuple[float, int]]:
+    """For each number of threads the geometric mean of the ratios, and how many there are."""
+    ratios: dict[int, list[float]] = {}
+    for row in rows:
+        if row["ratio"]:
+            ratios.setdefault(row["threads"], []).append(row["ratio"])
+    return {count: (statistics.geometric_mean(found), len(found)) for count, found in ratios.items()}

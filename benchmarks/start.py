@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.comparison import environment
 from benchmarks.first import CALLS
 from benchmarks.suite import WORKLOADS, Workload
-from benchmarks.worker import arrays, eager_model, exported, scriptc_archive
+from benchmarks.worker import eager_model, exported, scriptc_archive
 
 FIRST = Path(__file__).parent / "first.py"
 SIZES = (160, 192, 208, 240, 256)      # of images that are new to a process; their archive names the sizes
@@ -39,7 +39,7 @@ def model_file(backend: str, workload: Workload, folder: Path, varying: bool) ->
 
     path = folder / f"{workload.name}.script.pt"
     if not path.exists():
-        inputs = tuple(torch.from_numpy(a) for a in arrays(workload))
+        inputs = tuple(torch.from_numpy(a) for a in workload.arrays())
         torch.jit.save(torch.jit.freeze(torch.jit.trace(eager_model(workload), inputs)), str(path))
     return path
 
@@ -148,7 +148,7 @@ def prepared(workload: Workload, folder: Path, varying: bool) -> tuple[dict[str,
 
 def input_files(workload: Workload, folder: Path) -> list[Path]:
     paths = []
-    for index, array in enumerate(arrays(workload)):
+    for index, array in enumerate(workload.arrays()):
         paths.append(folder / f"{workload.name}.input{index}.npy")
         np.save(paths[-1], array)
     return paths

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.suite import WORKLOADS, Workload
+from benchmarks import packages
+from benchmarks.suite import EVERY, Workload
 
 BURST = 0.25        # seconds of calls between two answers
 Run = Callable[[], Any]
@@ -27,16 +28,13 @@ class NotMeant(Exception):
     """A backend that is another one's twin for this workload: nothing to time, and nothing to tell."""
 
 
-def arrays(workload: Workload) -> list[np.ndarray]:
-    draw = np.random.default_rng(0)
-    return [draw.standard_normal(shape).astype(np.float32) for shape in workload.shapes]
-
-
 def eager_model(workload: Workload) -> Any:
     """The model with weights that every backend shares."""
     import torch
 
     torch.manual_seed(0)
+    if workload.search and not set(map(str, workload.search)) <= set(sys.path):
+        packages.importable(workload.search, workload.bare, workload.stubs)
     module = importlib.import_module(f"benchmarks.models.{workload.file}")
     model = eval(workload.entry, vars(module)).eval()
     for p in model.parameters():
@@ -54,9 +52,8 @@ def scriptc_archive(workload: Workload, folder: Path, varying: bool = False) -> 
 
         weights = folder / f"{workload.name}.pth"
         torch.save(eager_model(workload).state_dict(), weights)
-        inputs = ["float32[N,3,H,W]"] if varying else [f"float32[{','.join(map(str, shape))}]" for shape in workload.shapes]
-        source = Path(__file__).parent / "models" / f"{workload.file}.py"
-        scriptc.compile(source, entry=workload.entry, inputs=inputs, weights=weights if workload.name != "control" else None).save(archive)
+        scriptc.compile(workload.source, entry=workload.entry, inputs=["float32[N,3,H,W]"] if varying else workload.inputs,
+                        weights=weights if workload.name != "control" else None, search=workload.search).save(archive)
     return archive
 
 
@@ -66,7 +63,7 @@ def scriptc_run(workload: Workload, threads: int, folder: Path) -> Run:
     scriptc_threads(threads)
     model = scriptc.load(scriptc_archive(workload, folder))
     model.eval()
-    inputs_ = arrays(workload)
+    inputs_ = workload.arrays()
 
     def run() -> Any:
         with scriptc.no_grad():
@@ -85,7 +82,7 @@ def torch_run(workload: Workload, threads: int, folder: Path, form: str) -> Run:
 
     torch.set_num_threads(threads)
     model = eager_model(workload)
-    inputs = [torch.from_numpy(a) for a in arrays(workload)]
+    inputs = [torch.from_numpy(a) for a in workload.arrays()]
     if form == "channels_last":
         if inputs[0].dim() != 4:
             raise NotMeant
@@ -113,10 +110,15 @@ def exported(workload: Workload, folder: Path, varying: bool = False) -> Path:
     path = folder / f"{workload.name}{'.varying' if varying else ''}.onnx"
     if not path.exists():
         model = eager_model(workload)
-        inputs = tuple(torch.from_numpy(a) for a in arrays(workload))
+        inputs = tuple(torch.from_numpy(a) for a in workload.arrays())
         axes = {"image": {0: "N", 2: "H", 3: "W"}} if varying else None
-        torch.onnx.export(torch.jit.script(model) if workload.script else model, inputs, str(path), dynamo=False, opset_version=17,
-                          input_names=["image"] if varying else None, dynamic_axes=axes)
+        try:
+            torch.onnx.export(torch.jit.script(model) if workload.script else model, inputs, str(path), dynamo=False, opset_version=17,
+                              input_names=["image"] if varying else None, dynamic_axes=axes)
+        except Exception:
+            if not workload.search:
+                raise
+            torch.onnx.export(model, inputs, str(path), dynamo=True, verbose=False)     # what one exporter cannot do, the other may
     return path
 
 
@@ -126,7 +128,7 @@ def onnxruntime_run(workload: Workload, threads: int, folder: Path) -> Run:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
     session = onnxruntime.InferenceSession(str(exported(workload, folder)), options, providers=["CPUExecutionProvider"])
-    feed = {i.name: a for i, a in zip(session.get_inputs(), arrays(workload), strict=True)}
+    feed = {i.name: a for i, a in zip(session.get_inputs(), workload.arrays(), strict=True)}
     return lambda: session.run(None, feed)[0]
 
 
@@ -136,7 +138,7 @@ def openvino_run(workload: Workload, threads: int, folder: Path) -> Run:
     model = openvino.Core().compile_model(str(exported(workload, folder)), "CPU", {
         "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"})
     request = model.create_infer_request()
-    inputs = arrays(workload)
+    inputs = workload.arrays()
     return lambda: request.infer(inputs, share_inputs=True, share_outputs=True)[0]
 
 
@@ -149,6 +151,11 @@ BACKENDS: dict[str, Callable[[Workload, int, Path], Run]] = {
     "onnxruntime": onnxruntime_run,
     "openvino": openvino_run,
 }
+
+
+def first(result: Any) -> np.ndarray:
+    """The first tensor of a result."""
+    return np.asarray(result[0] if isinstance(result, tuple | list) else result)
 
 
 def serve(backend: str, workload: Workload, threads: int, folder: Path) -> None:
@@ -171,7 +178,7 @@ def serve(backend: str, workload: Workload, threads: int, folder: Path) -> None:
     except Exception as error:
         print(f"failed {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}", flush=True)
         return
-    np.save(folder / f"{workload.name}.{backend}.{threads}.npy", np.asarray(result))
+    np.save(folder / f"{workload.name}.{backend}.{threads}.npy", first(result))
     print("ready", flush=True)
     for _ in sys.stdin:
         times = []
@@ -186,4 +193,4 @@ def serve(backend: str, workload: Workload, threads: int, folder: Path) -> None:
 if __name__ == "__main__":
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = sys.argv[3]
-    serve(sys.argv[1], WORKLOADS[sys.argv[2]], int(sys.argv[3]), Path(sys.argv[4]))
+    serve(sys.argv[1], EVERY[sys.argv[2]], int(sys.argv[3]), Path(sys.argv[4]))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import scriptc
-from benchmarks.suite import WORKLOADS
+from benchmarks.suite import EVERY, WORKLOADS
 from benchmarks.training import TRAININGS
 
 MODELS = Path(__file__).parents[2] / "benchmarks" / "models"
@@ -26,6 +26,20 @@ def test_backends_agree(name: str, tmp_path: Path) -> None:
     assert row["agrees"], row
     assert {"scriptc", "eager", "torchscript"} <= set(row["seconds"])
     assert "eager-channels-last" not in row["absent"]      # not a failure: there are no images
+
+
+@pytest.mark.oracle
+def test_models_of_packages_agree(tmp_path: Path) -> None:
+    """One with weights of its own and a package that is not run, one on whole numbers."""
+    pytest.importorskip("torch")
+    if not os.environ.get("SCRIPTC_TEST_SITE"):
+        pytest.skip("SCRIPTC_TEST_SITE is not set: run scripts/model-packages FOLDER")
+    from benchmarks.comparison import compare, means
+
+    rows = [compare(name, 1, 1, tmp_path, ["scriptc", "eager"]) for name in ("digit-cnn", "picogpt")]
+    assert all(row["agrees"] and len(row["seconds"]) == 2 for row in rows), rows
+    (mean, count), = means(rows).values()
+    assert count == 2 and mean == pytest.approx((rows[0]["ratio"] * rows[1]["ratio"]) ** 0.5)
 
 
 def test_a_fresh_process_tells_its_first_output(tmp_path: Path) -> None:
@@ -56,7 +70,7 @@ def test_training_is_compared_with_torch(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_every_workload_names_its_source() -> None:
-    for workload in (*WORKLOADS.values(), *TRAININGS.values()):
+    for workload in (*EVERY.values(), *TRAININGS.values()):
         name = workload.entry.partition("(")[0]
         assert f" {name}(" in (MODELS / f"{workload.file}.py").read_text(encoding="utf-8")
 
@@ -81,6 +95,8 @@ def test_the_page_holds_the_figures_of_the_results_and_their_conditions(tmp_path
         {"workload": "mlp", "threads": 1, "seconds": {"scriptc": 1e-4, "eager": 2e-4}, "ratio": 2.0, "least": 1.4,
          "absent": {"openvino": "missing openvino"}},
         {"measure": "first output", "workload": "mlp", "threads": 1, "backends": backends, "absent": {}},
+        *({"measure": "packaged", "workload": "vit", "threads": 1, "seconds": {"scriptc": 1e-4}, "ratio": ratio, "least": 1.2, "absent": {}}
+          for ratio in (2.0, 0.5, None)),
         {"measure": "accuracy", "workload": "mlp", "threads": 1, "relative error": {"scriptc": 2e-7, "torch": 1e-7}, "ratio": 2.0},
     ]
     results = tmp_path / "results.json"
@@ -90,6 +106,7 @@ def test_the_page_holds_the_figures_of_the_results_and_their_conditions(tmp_path
     assert "| mlp | 1 | 0.100 | 0.200 | 2.00 | 1.4 |" in page
     assert "| mlp | 1 | scriptc | 123.4 | 110.0 | 100.0 | 42.0 |" in page
     assert "| mlp | 1 | 2.00e-07 | 1.00e-07 | 2.00 |" in page
+    assert "Geometric mean of the ratios: 1.00 for 2 models with 1 thread; asked is 1.2." in page
     assert "openvino: missing openvino" in page
     assert "`python -m benchmarks cpu --json results.json`" in page and "/somewhere" not in page
     assert "](page.svg)" in page

@@ -55,8 +55,8 @@ MODELS: dict[str, dict[str, Any]] = {
 def run_eager(site: Path, spec: dict[str, Any], folder: Path) -> None:
     """torch's outputs for the inputs in `folder`, made in a process of its own."""
     (folder / "spec.json").write_text(json.dumps({k: v for k, v in spec.items() if k != "shapes"}))
-    script = Path(__file__).with_name("eager.py")
-    done = subprocess.run([sys.executable, str(script), str(site), str(folder / "spec.json"), str(folder)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "tests.oracle.eager", str(site.resolve()), str(folder / "spec.json"), str(folder)],
+                          cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
 
 

@@ -9,16 +9,20 @@ from scriptc_runtime.cpu import (
     convolution,
     elementwise,
     epilogues,
+    formulas,
+    indexing,
     joining,
     linalg,
     native,
     normalization,
+    ordering,
     pooling,
+    randomness,
     recurrent,
     reductions,
     resampling,
 )
 from scriptc_runtime.cpu.driver import linker
 
-__all__ = ["attention", "blocked", "convolution", "elementwise", "epilogues", "joining", "linalg", "linker", "native", "normalization", "pooling",
-           "recurrent", "reductions", "resampling"]
+__all__ = ["attention", "blocked", "convolution", "elementwise", "epilogues", "formulas", "indexing", "joining", "linalg", "linker", "native", "normalization", "ordering", "pooling",
+           "randomness", "recurrent", "reductions", "resampling"]

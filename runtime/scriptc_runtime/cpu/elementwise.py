@@ -45,7 +45,7 @@ def lower_group(group: Group) -> Kernel:
     if code is None:
         return Kernel(name, fallback, writes_out=True, fresh=True)
     return Kernel(name, single or _Loop(group, printed, code, fallback), writes_out=True, fresh=True,
-                  native=None if printed.scalars or not group.shape or 0 in group.shape else NativeLoop(group, printed, code))
+                  native=None if printed.scalars or 0 in group.shape else NativeLoop(group, printed, code))
 
 
 def _single(group: Group) -> Callable[..., None] | None:

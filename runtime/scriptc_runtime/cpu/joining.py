@@ -1,16 +1,19 @@
-"""Tensors joined along a dimension, or put into a part of another: copies into the parts of the result."""
+"""Tensors joined along a dimension, put into a part of another, or padded: copies into the parts of the result."""
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from scriptc.interp.ops.shape import cropped
 from scriptc.interp.ops.views import along, positioned
 from scriptc.interp.registry import REFERENCES
-from scriptc.ir.types import TensorType
+from scriptc.ir.types import FLOAT_CATEGORY, INT_CATEGORY, TensorType
 from scriptc_runtime.cpu.addresses import address
 from scriptc_runtime.cpu.driver.native import In, Native, Out
+from scriptc_runtime.cpu.printed import kernel
 from scriptc_runtime.cpu.tiles.commands import At, Command
 from scriptc_runtime.cpu.tiles.move_commands import copy
 from scriptc_runtime.plan.bind import is_static
@@ -100,4 +103,38 @@ class NativeScatter(Native):
         made = [copy(x, results[0], At(In(0)), At(Out(0)))]
         if part.size:
             made.append(copy(given, part, At(In(1)), At(Out(0), address(part) - address(results[0]))))
+        return None if None in made else made   # type: ignore[return-value]
+
+
+@lowers("pad", target="cpu")
+def lower_pad(site: Site) -> Kernel | None:
+    """One number around x; what is negative is cut off."""
+    x = site.tensor(0)
+    if site.attributes["mode"] != "constant" or not is_static(x) or not site.is_static or x.dtype.category not in (FLOAT_CATEGORY, INT_CATEGORY):
+        return None
+    return kernel("pad", functools.partial(REFERENCES["pad"], mode="constant"), NativePad())
+
+
+class NativePad(Native):
+    """A copy of what is inside, and one of the number for each border."""
+
+    strided = True
+
+    def commands(self, operands: Sequence[Any], results: Sequence[np.ndarray], threads: int) -> list[Command] | None:
+        """Copies; None where an amount is not known, or nothing is left."""
+        x, value, *amounts = operands
+        y = results[0]
+        if not all(type(number) is int for number in amounts) or isinstance(value, np.ndarray) or not y.size or not x.size:
+            return None
+        inner, widths = cropped(x, tuple(amounts))
+        if not inner.size:
+            return None
+        inside = tuple(slice(before, before + size) for (before, _), size in zip(widths, inner.shape, strict=True))
+        made = [copy(inner, y[inside], At(In(0), address(inner) - address(x)), At(Out(0), address(y[inside]) - address(y)))]
+        number = np.full(1, value, y.dtype)
+        for dim, (before, after) in enumerate(widths):
+            for border in (slice(0, before), slice(y.shape[dim] - after, y.shape[dim])):
+                part = y[(*inside[:dim], border, ...)]
+                if part.size:
+                    made.append(copy(np.broadcast_to(number, part.shape), part, number, At(Out(0), address(part) - address(y))))
         return None if None in made else made   # type: ignore[return-value]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +15,17 @@ import numpy as np
 from scriptc.interp.registry import REFERENCES
 from scriptc.ir.types import float32
 from scriptc_runtime.cpu.addresses import address
+from scriptc_runtime.cpu.driver.native import In, Out
 from scriptc_runtime.cpu.jit import Code, code_for
 from scriptc_runtime.cpu.linalg import is_native
+from scriptc_runtime.cpu.printed import NO_FLOATS, Printed, shares
 from scriptc_runtime.cpu.scratch import Scratch
+from scriptc_runtime.cpu.tiles.commands import At, Command
 from scriptc_runtime.plan.bind import is_static
 from scriptc_runtime.plan.lowering import Site, lowers
 from scriptc_runtime.plan.plan import Kernel
+
+ENOUGH = 16384      # multiplications that a thread must get for sharing to pay
 
 # Planes z0 of z3 x z4 to z1 x z2, with k0 taps per row and k1 per column: their places in v1 and weights in v2, taps
 # first. v3 holds one row between the two directions. The first tap is not added to zero: -0.0 stays what it is.
@@ -85,17 +91,16 @@ class _Pass:
         self.shape = planes, rows.size, columns.size
         self.made = planes, rows.outputs, columns.outputs
         self.work = math.prod(self.made) * len(columns.places) + planes * rows.outputs * columns.size * len(rows.places)
-        self._places = np.concatenate([rows.places.reshape(-1), columns.places.reshape(-1)])
-        self._weights = np.concatenate([rows.weights.reshape(-1), columns.weights.reshape(-1)])
+        self.places = np.concatenate([rows.places.reshape(-1), columns.places.reshape(-1)])
+        self.weights = np.concatenate([rows.weights.reshape(-1), columns.weights.reshape(-1)])
         self._row = Scratch((columns.size,), np.dtype(np.float32))
-        self._integers = np.array([*self.made, rows.size, columns.size, len(rows.places), len(columns.places)], np.int64)
-        self._floats = np.zeros(1)
+        self.integers = np.array([*self.made, rows.size, columns.size, len(rows.places), len(columns.places)], np.int64)
 
     def __call__(self, function: Any, x: np.ndarray, out: np.ndarray) -> None:
         if x.shape != self.shape or out.shape != self.made:   # must never reach raw memory
             raise RuntimeError(f"a kernel for {self.shape} was called with {x.shape}")
         with self._row.lend() as row:
-            function(*map(address, (x, self._places, self._weights, row, out, self._integers, self._floats)))
+            function(*map(address, (x, self.places, self.weights, row, out, self.integers, NO_FLOATS)))
 
 
 @lowers("interpolate", target="cpu")
@@ -122,7 +127,27 @@ def lower_interpolate(site: Site) -> Kernel | None:
     if len(taps) == 3:
         passes.append(_Pass(planes, taps[0], taps_of(np.eye(taps[1].outputs * taps[2].outputs))))
     return Kernel("interpolate", _Interpolation(code, passes, functools.partial(REFERENCES["interpolate"], **attributes)),
-                  writes_out=True, fresh=True)
+                  writes_out=True, fresh=True, native=NativeInterpolation(code, passes[0]) if len(passes) == 1 else None)
+
+
+class NativeInterpolation(Printed):
+    """Planes in one pass, as a command; each thread has some of them."""
+
+    def __init__(self, code: Code, only: _Pass) -> None:
+        super().__init__(code, only.work)
+        self._pass = only
+
+    def commands(self, operands: Sequence[Any], results: Sequence[np.ndarray], threads: int) -> list[Command] | None:
+        """One command."""
+        (planes, rows, columns), made = self._pass.shape, self._pass.made
+        parts = []
+        for first, last in shares(planes, threads, self.work, ENOUGH):
+            integers = self._pass.integers.copy()
+            integers[0] = last - first
+            parts.append([At(In(0), 4 * first * rows * columns), self._pass.places, self._pass.weights, np.empty(columns, np.float32),
+                          At(Out(0), 4 * first * made[1] * made[2]), integers, NO_FLOATS])
+        command = self.calls(parts)
+        return None if command is None else [command]
 
 
 class _Interpolation:

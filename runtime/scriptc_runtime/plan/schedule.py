@@ -17,6 +17,7 @@ from scriptc_runtime.plan.bind import Binding, BoundOp, bind
 from scriptc_runtime.plan.chains import chains
 from scriptc_runtime.plan.clusters import Cluster, counted, finish, gather
 from scriptc_runtime.plan.control import branch_kernel, loop_kernel
+from scriptc_runtime.plan.expansion import expand
 from scriptc_runtime.plan.fusion import Group, Unit, fuse
 from scriptc_runtime.plan.hoisting import hoist
 from scriptc_runtime.plan.known import evaluate
@@ -53,7 +54,7 @@ def make_plan(region: Region, arguments: Sequence[Value], types: Mapping[Value, 
     load_engine(target)
     binding = hoist(bind(region, types, constants))
     if target == "cpu":     # elsewhere constants would have to be moved there
-        binding = join_parts(evaluate(binding))
+        binding = join_parts(evaluate(expand(binding, target)))
 
     def nested(inner: Region, values: Sequence[Value], kinds: Mapping[Value, Type], known: Mapping[Value, Any]) -> Plan:
         return make_plan(inner, values, kinds, known, name=f"{name}/region", target=target, routines=routines)

@@ -74,8 +74,9 @@ class Region:
         self._fallback: Callable[..., list[Any]] | None = None
         self._places = {value: index for index, value in enumerate(cluster.inputs)}
         self.nodes = nodes_of(cluster)
-        # Where a cluster trains, weights change from call to call: they are packed by commands of the plan.
-        self.trains = any(node.kind in training.KINDS and node.kind != "sum" for node in self.nodes)
+        # Where a cluster trains, weights change from call to call: they are packed by commands of the plan. An input gradient alone may be a
+        # transposed convolution.
+        self.trains = any(node.kind in training.KINDS and node.kind not in ("sum", "convolution_input_gradient") for node in self.nodes)
         self.sizes: dict[object, Callable[[int], int]] = {}     # bytes of working memory for so many threads
         self.layouts: dict[Value, Layout] = {}
         self.weights: dict[int, Weights] = {}
@@ -394,6 +395,7 @@ class Region:
         self._exits = [found["plain", value] for value in self.cluster.outputs]
         self._weight_words = [found[kind, index] for index in self.weights for kind in ("weight", "bias")]
         self.parameters = tuple(dict.fromkeys(i for weights in self.weights.values() for i in weights.inputs))
+        self.unread = frozenset(self._places.values()) - {place for place, _, _ in self._entries} - set(self.parameters)
 
     def parts(self, *operands: np.ndarray, out: tuple[np.ndarray, ...]) -> Iterator[tuple[tuple[BoundOp, ...], Callable[[], None]]]:
         """The commands of each node, for a profile; first and last the changes of layout, which no op stands for."""
@@ -434,6 +436,10 @@ class NativeRegion(Native):
         self._region = region
         self.work = region.work
         self.packs = region.parameters
+
+    def takes(self, index: int, operand: np.ndarray) -> bool:
+        """Planes and parameters; an operand that stands for a shape may lie as it likes."""
+        return index in self._region.unread or super().takes(index, operand)
 
     def pack(self, operands: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         """Weights and bias of each node."""

@@ -59,6 +59,8 @@ class _Linker:
 
     def items(self) -> list[Item]:
         for index, step in enumerate(self.plan.steps):
+            if self.draft.faults and any(type(place) is int for place in self.results[index]):
+                self._close(index)      # what a kernel finds wrong is raised before anything of the caller's is overwritten
             if self._looks(index, step) or self._joins(index, step):
                 self.inside.update(step.outputs)
                 continue
@@ -197,6 +199,8 @@ class _Linker:
                         places[word.value] = Spot(0, packing.words.setdefault(word.value.index, []))
         for command in commands:
             self._add(command, places)
+            if command.fault is not None:
+                self.draft.faults.append((command.fault, step.op))
         self.draft.work += native.work
         return True
 

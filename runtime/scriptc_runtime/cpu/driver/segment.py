@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from scriptc.ir.graph import Op
 from scriptc_runtime import versions
 from scriptc_runtime.cpu import team
 from scriptc_runtime.cpu.addresses import address
 from scriptc_runtime.cpu.driver.native import Native
 from scriptc_runtime.cpu.driver.views import View
 from scriptc_runtime.cpu.tiles import library
-from scriptc_runtime.cpu.tiles.commands import Command
+from scriptc_runtime.cpu.tiles.commands import Command, Fault
+from scriptc_runtime.plan.plan import annotate
 
 
 @dataclass
@@ -60,6 +62,7 @@ class Draft:
     packing: list[Packing] = field(default_factory=list)
     seen: list[tuple[int, int, View]] = field(default_factory=list)     # slots that are views of other slots
     alive: list[object] = field(default_factory=list)                   # memory that words point to
+    faults: list[tuple[Fault, Op | None]] = field(default_factory=list)
     work: int = 0
 
 
@@ -84,6 +87,7 @@ class Segment:
         self._kept = tuple(kept)
         self._seen = tuple(seen)
         self._dead = tuple(dead)
+        self._faults = tuple((memoryview(fault.words), fault.error, op) for fault, op in draft.faults)  # type: ignore[arg-type]
         self._alive = words, calls, draft
 
     def __call__(self, slots: list[Any]) -> None:
@@ -112,6 +116,7 @@ class Segment:
             team.run_at(self._entry, self._calls, self._count, min(self._threads, team.get_num_threads()), self._work)
         else:
             self._entry(self._calls, self._count, 0, 1, 0)
+        self._look()
         self._hand_over(slots)
 
     def steady(self, fixed: frozenset[int]) -> Callable[[list[Any]], None]:
@@ -119,7 +124,7 @@ class Segment:
         if self._packing and (self._packed_last is None or not fixed.issuperset(self._packed_slots)):
             return self
         moving = tuple(edge for edge, last in zip(self._entering, self._last, strict=True) if last is None or edge[0] not in fixed)
-        words, leaving, follows = self._words, self._leaving, bool(self._kept or self._seen or self._dead)
+        words, leaving, follows = self._words, self._leaving, bool(self._kept or self._seen or self._dead or self._faults)
         entry, calls, count, work = self._entry, self._calls, self._count, self._work
 
         def run(slots: list[Any]) -> None:
@@ -143,8 +148,18 @@ class Segment:
             else:
                 entry(calls, count, 0, 1, 0)
             if follows:
+                self._look()
                 self._hand_over(slots)
         return run
+
+    def _look(self) -> None:
+        """Raise what a kernel found wrong."""
+        for words, error, op in self._faults:
+            if words[0]:
+                words[0] = 0
+                raised = error(words[1])
+                annotate(raised, op)
+                raise raised
 
     def _hand_over(self, slots: list[Any]) -> None:
         """Fill the slots that lie in known memory or are views, empty those that nobody reads any more."""

@@ -4,7 +4,7 @@ A maker answers with a Command whose `needs` say which words are addresses of wh
 """
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -35,17 +35,26 @@ class Working(NamedTuple):
     """In `At`: working memory that is any command's while it runs."""
 
 
+@dataclass(frozen=True)
+class Fault:
+    """How a kernel tells that an operand is none it can work on: `words` (int64) are 1 and a number then, and `error` makes of it what is raised."""
+
+    words: np.ndarray
+    error: Callable[[int], Exception]
+
+
 @dataclass
 class Command:
     """One kernel call. `words` are numbers, arrays of its own (their address is meant), or places of values.
 
-    `working`: bytes at `At(Working())`, which hold anything when the command begins.
+    `working`: bytes at `At(Working())`, which hold anything when the command begins. `fault`: what to look at when it has run.
     """
 
     kernel: str
     words: Sequence[Word]
     held: list[np.ndarray] = field(default_factory=list)
     working: int = 0
+    fault: Fault | None = None
 
     def needs(self) -> list[object]:
         """The values whose addresses it reads."""
