@@ -1,11 +1,12 @@
 """Compare with peers: `python -m benchmarks WHAT [--threads 1,2] [--only NAME,...] [--rounds N] [--json FILE]`.
 
-`cpu` times calls: every backend is a process of its own; in each round each times one burst of calls while the others wait; a figure is the
-median of the rounds, and a ratio is the best peer's time over ours. `dev` is the same for models by the sources of their own packages
-(`scripts/model-packages`), small ones, as they are used, and ends with the geometric mean of the ratios. `start` times fresh processes up to their first output: with native code
-kept from before, or with `--cold` without; and `--shapes` the first call with a shape that is new to the process. `cuda` compares with torch on
-the same GPU, or with `--check` with the CPU. `train` times whole training steps, or with `--check` compares the losses of 100 of them with
-torch's. `accuracy` compares outputs with float64. Peers that are not installed are told as missing. Run it with nothing else running.
+`cpu` times calls: every backend is a process of its own; in each round each times one burst of calls while the others wait; a figure is the median
+of the rounds, and a ratio is the best peer's time over ours. `dev` is the same for models by the sources of their own packages
+(`scripts/model-packages`), small ones, as they are used, and ends with the geometric mean of the ratios. `start` times fresh processes up to their
+first output: with native code kept from before, or with `--cold` without; and `--shapes` the first call with a shape that is new to the process.
+`cuda` compares with torch on the same GPU, or with `--check` with the CPU. `train` times whole training steps, or with `--check` compares the
+losses of 100 of them with torch's. `accuracy` compares outputs with float64. Peers that are not installed are told as missing. Run it with nothing
+else running.
 `report RESULTS.json...` makes docs/performance.md of what `--json` wrote.
 """
 from __future__ import annotations

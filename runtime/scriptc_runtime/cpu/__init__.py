@@ -24,5 +24,5 @@ from scriptc_runtime.cpu import (
 )
 from scriptc_runtime.cpu.driver import linker
 
-__all__ = ["attention", "blocked", "convolution", "elementwise", "epilogues", "formulas", "indexing", "joining", "linalg", "linker", "native", "normalization", "ordering", "pooling",
-           "randomness", "recurrent", "reductions", "resampling"]
+__all__ = ["attention", "blocked", "convolution", "elementwise", "epilogues", "formulas", "indexing", "joining", "linalg", "linker", "native",
+           "normalization", "ordering", "pooling", "randomness", "recurrent", "reductions", "resampling"]

@@ -348,7 +348,8 @@ def _(x: Expr, weight: Expr, bias: Expr | None, *, stride: tuple[int, ...], padd
     """The input gradient of a convolution, which the blocked kernels know."""
     if not is_single(x) or x.rank not in (3, 4) or not (groups == 1 or sizes(weight)[:2] == (groups, 1)):
         return None
-    made = conv_transpose.rule(x.type, weight.type, None, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation, groups=groups)
+    made = conv_transpose.rule(x.type, weight.type, None, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation,
+                               groups=groups)
     like = expand(_op(x, "full", 0.0, dtype=float32), *made.shape)
     y = convolution_input_gradient(x, weight, like, stride=stride, padding=padding, dilation=dilation, groups=groups)
     return y if bias is None else y + reshape(bias, 1, -1, *(1,) * (x.rank - 2))

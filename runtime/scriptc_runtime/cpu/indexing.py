@@ -14,7 +14,7 @@ from scriptc.ir.types import TensorType
 from scriptc_runtime.cpu.driver.native import In, Out
 from scriptc_runtime.cpu.jit import Code, code_for
 from scriptc_runtime.cpu.printed import NO_FLOATS, UNSIGNED, Printed, kernel, shares
-from scriptc_runtime.cpu.tiles.commands import At, Command, Fault
+from scriptc_runtime.cpu.tiles.commands import At, Command, Fault, Word
 from scriptc_runtime.cpu.tiles.move_commands import copy
 from scriptc_runtime.plan.bind import is_static
 from scriptc_runtime.plan.lowering import Site, lowers
@@ -131,8 +131,8 @@ class NativeTake(_Indexed):
     def commands(self, operands: Sequence[Any], results: Sequence[np.ndarray], threads: int) -> list[Command] | None:
         """One command."""
         fault, sizes = self._fault(), self._sizes
-        parts = [[At(In(self._index)), At(In(self._x)), At(Out(0)), fault.words, sizes.table(self._lowest, first, last), NO_FLOATS]
-                 for first, last in shares(sizes.positions, threads, sizes.elements, ENOUGH)]
+        parts: list[list[Word]] = [[At(In(self._index)), At(In(self._x)), At(Out(0)), fault.words, sizes.table(self._lowest, first, last), NO_FLOATS]
+                                   for first, last in shares(sizes.positions, threads, sizes.elements, ENOUGH)]
         command = self.calls(parts, fault)
         return None if command is None else [command]
 
@@ -143,8 +143,8 @@ class NativeGather(_Indexed):
     def commands(self, operands: Sequence[Any], results: Sequence[np.ndarray], threads: int) -> list[Command] | None:
         """One command."""
         fault, sizes = self._fault(), self._sizes
-        parts = [[At(In(self._index)), At(In(self._x)), At(Out(0)), fault.words, sizes.table(self._lowest, first, last), NO_FLOATS]
-                 for first, last in shares(sizes.outer, threads, sizes.elements, ENOUGH)]
+        parts: list[list[Word]] = [[At(In(self._index)), At(In(self._x)), At(Out(0)), fault.words, sizes.table(self._lowest, first, last), NO_FLOATS]
+                                   for first, last in shares(sizes.outer, threads, sizes.elements, ENOUGH)]
         command = self.calls(parts, fault)
         return None if command is None else [command]
 
@@ -161,8 +161,8 @@ class NativeAdd(_Indexed):
         """A copy, then the additions; each thread has columns of its own, so that the order of additions is always the same."""
         y, fault, sizes = results[0], self._fault(), self._sizes
         made = [copy(*_begin(operands, self._x, y), At(Out(0)))]
-        parts = [[At(In(self._index)), At(In(self._source)), At(Out(0)), fault.words, sizes.table(self._lowest, first, last), NO_FLOATS]
-                 for first, last in shares(sizes.inner, threads, sizes.elements, ENOUGH)]
+        parts: list[list[Word]] = [[At(In(self._index)), At(In(self._source)), At(Out(0)), fault.words, sizes.table(self._lowest, first, last),
+                                    NO_FLOATS] for first, last in shares(sizes.inner, threads, sizes.elements, ENOUGH)]
         made.append(self.calls(parts, fault))
         if self._empty is not None:
             place = self._empty % len(y)

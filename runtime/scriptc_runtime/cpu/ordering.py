@@ -140,7 +140,9 @@ def lower_extreme(site: Site) -> Kernel | None:
 def lower_topk(site: Site) -> Kernel | None:
     """The first few in order, equal ones by their positions."""
     shape, k = _served(site), site.operand_types[1]
-    if shape is None or not isinstance(k, IntType) or not isinstance(k.value, int) or not 0 < k.value <= min(MOST_CHOSEN, shape[site.attributes["dim"]]):
+    if shape is None or not isinstance(k, IntType) or not isinstance(k.value, int):
+        return None
+    if not 0 < k.value <= min(MOST_CHOSEN, shape[site.attributes["dim"]]):
         return None
     text = _HEAD.format(arguments="v0, o0, o1") + _CHOICE.format(**(_LARGEST if site.attributes["largest"] else _SMALLEST))
     name = site.tensor(0).dtype.name

@@ -13,7 +13,7 @@ from scriptc_runtime.cpu.jit import Code, code_for
 from scriptc_runtime.cpu.linalg import is_native
 from scriptc_runtime.cpu.printed import Printed, shares
 from scriptc_runtime.cpu.reductions import NativeReduction
-from scriptc_runtime.cpu.tiles.commands import At, Command
+from scriptc_runtime.cpu.tiles.commands import At, Command, Word
 from scriptc_runtime.plan.lowering import Site, lowers
 from scriptc_runtime.plan.plan import Kernel
 
@@ -123,7 +123,7 @@ class NativePool(Printed):
         lines = [self._inside(self._padding[0] - row * self._stride[0], self._dilation[0], height, high) for row in range(down)]
         places = [self._inside(self._padding[1] - column * self._dilation[1], self._stride[1], width, across) for column in range(wide)]
         ranges = np.array([*lines, *places], np.int64)
-        parts = [[At(In(0)), ranges, At(Out(0)),
+        parts: list[list[Word]] = [[At(In(0)), ranges, At(Out(0)),
                   np.array([height, width, down, across, first, last, *self._stride, *self._dilation, *self._padding, wide, 2 * down], np.int64),
                   self._factor] for first, last in shares(self._planes, threads, self.work, ENOUGH)]
         command = self.calls(parts)
@@ -244,7 +244,7 @@ def lower_adaptive_avg_pool(site: Site) -> Kernel | None:
         np.mean(x.reshape(*x.shape[:lead], *blocks), axis=axes, out=out[0])
 
     native = None
-    if site.tensor(0).dtype is float32 and math.prod(shape):
+    if site.tensor(0).dtype is float32 and 0 not in shape:
         native = NativeBlockMean((*shape[:lead], *blocks), frozenset(axes))
     return Kernel("adaptive_avg_pool", run, writes_out=True, fresh=True, native=native)
 

@@ -72,7 +72,8 @@ def _source(with_x: bool) -> str:
     rounds = "".join(f"        {line}\n" for line in _ROUNDS.strip().splitlines())
     whole = "".join(f"        {stored(word, f'4 * d0 + {word}')}\n" for word in range(4))
     # The last block may be used in part: what is not used goes where the first word goes in the end.
-    tail = "".join(f"        p{word} = 4 * d0 + {word} if 4 * d0 + {word} < z2 else 4 * d0\n        {stored(word, f'p{word}')}\n" for word in (3, 2, 1, 0))
+    tail = "".join(f"        p{word} = 4 * d0 + {word} if 4 * d0 + {word} < z2 else 4 * d0\n        {stored(word, f'p{word}')}\n"
+                   for word in (3, 2, 1, 0))
     return (_HEAD.format(x="v1, " if with_x else "", next="o1, " if with_x else "") + "    for d0 in range(z0, z1):\n" + rounds + whole
             + "    for d0 in range(z1, n[10]):\n" + rounds + tail + (_NEXT if with_x else ""))
 

@@ -20,7 +20,7 @@ from scriptc_runtime.cpu.jit import Code, code_for
 from scriptc_runtime.cpu.linalg import is_native
 from scriptc_runtime.cpu.printed import NO_FLOATS, Printed, shares
 from scriptc_runtime.cpu.scratch import Scratch
-from scriptc_runtime.cpu.tiles.commands import At, Command
+from scriptc_runtime.cpu.tiles.commands import At, Command, Word
 from scriptc_runtime.plan.bind import is_static
 from scriptc_runtime.plan.lowering import Site, lowers
 from scriptc_runtime.plan.plan import Kernel
@@ -140,7 +140,7 @@ class NativeInterpolation(Printed):
     def commands(self, operands: Sequence[Any], results: Sequence[np.ndarray], threads: int) -> list[Command] | None:
         """One command."""
         (planes, rows, columns), made = self._pass.shape, self._pass.made
-        parts = []
+        parts: list[list[Word]] = []
         for first, last in shares(planes, threads, self.work, ENOUGH):
             integers = self._pass.integers.copy()
             integers[0] = last - first

@@ -9,7 +9,8 @@ import numpy as np
 from scriptc.interp.registry import REFERENCES
 from scriptc.ir.graph import Op
 
-VIEWS = frozenset(("reshape", "reshape_as", "permute", "expand", "expand_as", "squeeze", "unsqueeze", "slice", "select", "diagonal", "unfold", "flip"))
+VIEWS = frozenset(("reshape", "reshape_as", "permute", "expand", "expand_as", "squeeze", "unsqueeze", "slice", "select", "diagonal", "unfold",
+                   "flip"))
 
 View = Callable[[np.ndarray], np.ndarray]
 
