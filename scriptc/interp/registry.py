@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from scriptc.interp.blas import alone
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import DType, bfloat16, dtype_of, float16
 
 WITHOUT = frozenset(("control",))     # families that the interpreter itself walks
+BY_BLAS = frozenset(("linalg", "convolution", "attention", "recurrent", "decompositions"))      # families that call it
 
 
 class References(dict[str, Callable[..., Any]]):
@@ -41,7 +43,8 @@ REFERENCES = References()
 
 def reference(function: Callable[..., Any]) -> Callable[..., Any]:
     """Register a function as the meaning of the op of its name (a trailing underscore is for Python)."""
-    REFERENCES[function.__name__.rstrip("_")] = function
+    family = function.__module__.rpartition(".")[2]
+    REFERENCES[function.__name__.rstrip("_")] = alone(function) if family in BY_BLAS else function
     return function
 
 
@@ -64,6 +67,6 @@ def widened(function: Callable[..., Any]) -> Callable[..., Any]:
         def back(value: Any) -> Any:
             return value.astype(target) if isinstance(value, np.ndarray) and value.dtype == np.float32 else value
         return tuple(back(r) for r in result) if type(result) is tuple else back(result)
-    wrapper.__name__ = function.__name__
+    wrapper.__name__, wrapper.__module__ = function.__name__, function.__module__
     wrapper.__doc__ = function.__doc__
     return wrapper

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scriptc_runtime import versions
 from scriptc_runtime.cpu import team
 from scriptc_runtime.cpu.dense import Dense, Epilogue, NativeDense
 from scriptc_runtime.cpu.driver.native import In, Native, Out, Packed
@@ -43,7 +44,8 @@ def _sizes() -> list[tuple[int, int, int]]:
     return [(rows, draw.randint(1, 100), draw.randint(1, 130)) for rows in [*range(1, 33), *(draw.randint(33, 70) for _ in range(8))]]
 
 
-@pytest.mark.parametrize(("rows", "depth", "columns"), [*_sizes(), (14, 16, 32), (8, 96, 128), (1, 1, 1), (5, 33, 16), (70, 100, 130)])
+@pytest.mark.parametrize(("rows", "depth", "columns"), [*_sizes(), (14, 16, 32), (8, 96, 128), (1, 1, 1), (5, 33, 16), (70, 100, 130),
+                                                       *((rows, 20, 310) for rows in range(1, 9)), (3, 48, 144), (7, 16, 80)])
 def test_a_product_of_any_size(rows: int, depth: int, columns: int) -> None:
     x, weight, bias = randoms(rows, depth), randoms(columns, depth, seed=1), randoms(columns, seed=2)
     native = NativeDense(Dense(rows, depth, columns, None))
@@ -89,3 +91,32 @@ def test_native_packing_is_that_of_layouts_and_sees_changes(columns: int, depth:
     other = randoms(columns, 2 * depth)[:, ::2]     # no rows
     np.testing.assert_array_equal(dense.pack(other, None)[0], layouts.pack_direct(other[:, :, None, None]))
     assert not dense.pack(other, None)[1].any()
+
+
+def test_what_a_call_reads_is_not_packed_over() -> None:
+    weight, bias, dense = randoms(70, 100), randoms(70), Dense(3, 100, 70, None)
+    versions.touch(weight)
+    read = dense.pack(weight, bias)     # as a call in another thread has it
+    kept = [array.copy() for array in read]
+    for _ in range(3):
+        versions.touch(weight)
+        weight += 1
+        bias += 1
+        assert dense.pack(weight, bias)[0].ctypes.data != read[0].ctypes.data
+    for array, before in zip(read, kept, strict=True):
+        np.testing.assert_array_equal(array, before)
+
+
+def test_memory_that_no_call_reads_is_packed_into_again() -> None:
+    weight, dense = randoms(70, 100), Dense(3, 100, 70, None)
+    versions.touch(weight)
+    places = set()
+    for _ in range(6):
+        versions.touch(weight)
+        places.add(dense.pack(weight, None)[0].ctypes.data)
+    assert len(places) == 2     # what is there is kept until the new one is whole
+    inside = dense.pack(weight, None)[0][5:]
+    versions.touch(weight)
+    dense.pack(weight, None)
+    versions.touch(weight)
+    assert dense.pack(weight, None)[0].ctypes.data != inside.ctypes.data - 20, "a part of it is still held"

@@ -65,7 +65,8 @@ def test_nan_and_infinities(name: str) -> None:
 
 
 # M, K, N
-SIZES = [(1, 1, 1), (1, 40, 17), (5, 16, 33), (14, 32, 64), (29, 31, 30), (128, 50, 16), (3, 7, 100), (200, 300, 5)]
+SIZES = [(1, 1, 1), (1, 40, 17), (5, 16, 33), (14, 32, 64), (29, 31, 30), (128, 50, 16), (3, 7, 100), (200, 300, 5),
+         (1, 300, 257), (1, 7, 9), (1, 1, 40), (1, 64, 1), (70, 129, 1), (9, 1, 1), (33, 8, 1)]
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
@@ -95,3 +96,6 @@ def test_products_of_what_is_not_finite() -> None:
     a, b = randoms(20, 30), randoms(30, 40)
     a[3, 4], b[7, 8], a[5, 6] = np.nan, np.inf, -np.inf
     assert_agrees("matmul", [a, b])
+    for row in (3, 5, 6):
+        assert_agrees("matmul", [a[row:row + 1], b])
+        assert_agrees("matmul", [a, b[:, row + 2:row + 3]])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from scriptc.interp.blas import alone
 from scriptc.ir.registry import broadcast
 from scriptc.ir.types import TensorType, Type, bool_, float32
 from scriptc_runtime.cpu.driver.native import In, Native, Out
@@ -35,6 +36,7 @@ def lower_attention(site: Site) -> Kernel | None:
         return None
     scale = features ** -0.5 if site.attributes["scale"] is None else site.attributes["scale"]     # type: ignore[operator]
 
+    @alone
     def run(q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: np.ndarray | None, *, out: tuple[np.ndarray, ...]) -> None:
         factor = q.dtype.type(scale)
         length, keys = q.shape[-2], k.shape[-2]

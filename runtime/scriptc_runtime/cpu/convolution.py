@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from scriptc.interp.blas import alone
 from scriptc_runtime.cpu.linalg import is_native
 from scriptc_runtime.cpu.scratch import Scratch
 from scriptc_runtime.plan.lowering import Site, lowers
@@ -135,6 +136,7 @@ def lower_convolution(site: Site) -> Kernel | None:
         return Kernel("convolution.depthwise", _depthwise(g, dtype), writes_out=True, fresh=True)
     columns = Columns(g, dtype)
 
+    @alone
     def run(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, *, out: tuple[np.ndarray, ...]) -> None:
         matrices = weight.reshape(g.groups, g.out // g.groups, -1)
         products = out[0].reshape(g.n, g.groups, g.out // g.groups, g.points)
@@ -174,6 +176,7 @@ def _depthwise(g: Geometry, dtype: np.dtype) -> Any:
 def _input_gradient(g: Geometry, dtype: np.dtype) -> Any:
     columns = Columns(g, dtype)
 
+    @alone
     def run(gradient: np.ndarray, weight: np.ndarray, out: np.ndarray) -> None:
         matrices = weight.reshape(g.groups, g.out // g.groups, -1).transpose(0, 2, 1)
         rows = gradient.reshape(g.n, g.groups, g.out // g.groups, g.points)
@@ -225,6 +228,7 @@ def lower_weight_gradient(site: Site) -> Kernel | None:
     dtype = site.tensor(0).dtype.numpy
     columns = Columns(g, dtype)
 
+    @alone
     def run(gradient: np.ndarray, x: np.ndarray, weight: np.ndarray, *, out: tuple[np.ndarray, ...]) -> None:
         total = out[0].reshape(g.groups, g.out // g.groups, -1)
         total[...] = 0

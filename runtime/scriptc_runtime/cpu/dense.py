@@ -50,37 +50,29 @@ class Dense:
         self._a_rows = places * (self.full_depth * _FLOAT)
         self._c_rows = places * (self.full_columns * _FLOAT)
         self._packed: tuple[Pack, tuple[int | None, ...]] | None = None
-        self._packing: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None = None      # a weight, its panels, and the call that packs it
 
     def pack(self, weight: np.ndarray, bias: np.ndarray | None, scale: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Panels of the weight, and the bias, both times `scale` [columns]; the same arrays while none has changed."""
+        """Panels of the weight, and the bias, both times `scale` [columns]; the same arrays while none has changed. Who holds them may read them."""
         arrays = weight, bias, scale
         counts = tuple(0 if a is None else versions.version(a) for a in arrays)
         known = self._packed
         if known is None or not all(map(is_, known[0].sources, arrays)) or known[1] != counts or None in counts:
-            # Arrays that are the same but for what they hold leave what was made of them to nobody: its memory is used again.
-            spent = known[0].made if known is not None and all(map(is_, known[0].sources, arrays)) else None
-            pack = packs.packed(("dense", self.columns), arrays, lambda: self._panels(weight, bias, scale, spent))
-            known = self._packed = pack, counts
+            known = self._packed = packs.packed(("dense", self.columns), arrays, lambda: self._panels(weight, bias, scale)), counts
         return known[0].made    # type: ignore[return-value]
 
-    def _panels(self, weight: np.ndarray, bias: np.ndarray | None, scale: np.ndarray | None,
-                spent: tuple[np.ndarray, ...] | None) -> tuple[np.ndarray, np.ndarray]:
+    def _panels(self, weight: np.ndarray, bias: np.ndarray | None, scale: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Always in memory of their own: a call in another thread may be reading what the weight held before."""
         if scale is not None:
             weight = weight * scale.reshape(-1, 1)
             bias = None if bias is None else bias * scale.reshape(-1)
+        start = layouts.pack_bias(bias, self.columns)
         if not (weight.size and is_row_major(weight) and weight.flags.aligned):
-            return layouts.pack_direct(weight[:, :, None, None]), layouts.pack_bias(bias, self.columns)
-        if spent is None:
-            spent = layouts.room(self.full_depth * self.full_columns), layouts.pack_bias(bias, self.columns)
-        elif bias is not None:
-            spent[1][:self.columns] = bias
-        known = self._packing
-        if known is None or known[0] is not weight or known[1] is not spent[0]:
-            words = pack(weight, spent[0]).table({})
-            known = self._packing = weight, spent[0], words, np.array([library.NAMES.index("pack"), words.ctypes.data], np.int64)
-        team.run_at(library.entry(), address(known[3]), 1, team.get_num_threads(), weight.size * PACKING)
-        return spent[0], spent[1]
+            return layouts.pack_direct(weight[:, :, None, None]), start
+        panels = layouts.room(self.full_depth * self.full_columns)
+        words = pack(weight, panels).table({})
+        calls = np.array([library.NAMES.index("pack"), address(words)], np.int64)
+        team.run_at(library.entry(), address(calls), 1, team.get_num_threads(), weight.size * PACKING)
+        return panels, start
 
     def __call__(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, *, out: tuple[np.ndarray, ...]) -> None:
         entry = library.ready(self.rows * self.depth * self.columns)

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from scriptc.interp.blas import alone
 from scriptc.ir.types import TensorType, Type, float32
 from scriptc_runtime.cpu.dense import Dense, NativeDense
 from scriptc_runtime.cpu.matmul import NativeMatmul
@@ -13,7 +14,6 @@ from scriptc_runtime.plan.lowering import Site, lowers
 from scriptc_runtime.plan.plan import Kernel
 
 NATIVE = ("float32", "float64")  # what BLAS takes; half types are widened by the references
-ENOUGH = 1024                    # weights of a linear layer that are worth packing
 
 
 def is_native(site: Site) -> bool:
@@ -28,6 +28,7 @@ def lower_linear(site: Site) -> Kernel | None:
     if not is_native(site) or site.tensor(1).rank != 2:
         return None
 
+    @alone
     def run(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, *, out: tuple[np.ndarray, ...]) -> None:
         count = math.prod(x.shape[:-1])   # not -1: there may be no features
         rows = x.reshape(count, weight.shape[1])
@@ -49,7 +50,7 @@ def packed_sizes(x: Type, weight: Type) -> tuple[int, int, int] | None:
         return None
     given: tuple[int, ...] = x.shape  # type: ignore[union-attr, assignment]
     sizes: tuple[int, ...] = weight.shape  # type: ignore[union-attr, assignment]
-    if len(sizes) != 2 or not given or not all(given) or math.prod(sizes) < ENOUGH:
+    if len(sizes) != 2 or not given or not all(given) or not all(sizes):
         return None
     return math.prod(given[:-1]), given[-1], sizes[0]
 
@@ -61,6 +62,7 @@ def lower_matmul(site: Site) -> Kernel | None:
         return None
     flat = site.tensor(1).rank == 2 and (site.tensor(0).rank or 0) > 2
 
+    @alone
     def run(a: np.ndarray, b: np.ndarray, *, out: tuple[np.ndarray, ...]) -> None:
         if flat:
             rows = math.prod(a.shape[:-1])

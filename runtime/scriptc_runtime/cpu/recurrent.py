@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from scriptc.interp.blas import alone
 from scriptc.ir.types import TensorType, float32
 from scriptc_runtime.cpu.jit import Code
 from scriptc_runtime.cpu.linalg import is_native
@@ -69,6 +70,7 @@ def lower_recurrent(site: Site) -> Kernel | None:
 
     native = _steps(site, directions)
 
+    @alone
     def run(x: np.ndarray, *rest: np.ndarray, out: tuple[np.ndarray, ...]) -> None:
         initial, weights = rest[:states], rest[states:]
         function = None if native is None else native.code.ready(native.work)

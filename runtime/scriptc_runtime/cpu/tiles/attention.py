@@ -11,6 +11,7 @@ from scriptc_runtime.cpu.tiles.geometry import MASKS, PANEL, VECTOR_BYTES
 from scriptc_runtime.cpu.tiles.packing import Packing
 from scriptc_runtime.cpu.tiles.registers import Tile
 from scriptc_runtime.cpu.tiles.rows import LOWEST, Part, Row, add, larger, select, store_float, total
+from scriptc_runtime.cpu.tiles.vectors import Vectors
 
 
 def scores_tile(mask: str) -> Tile:
@@ -54,13 +55,14 @@ def attention_tiles() -> tuple[Tile, ...]:
     return tuple(map(scores_tile, MASKS))
 
 
-def attention_kernels(word: Any, clear: Any, intrinsic: Any, chain: Any, packing: Packing) -> dict[str, Any]:
+def attention_kernels(word: Any, clear: Any, intrinsic: Any, chain: Any, packing: Packing, vectors: Vectors) -> dict[str, Any]:
     """`attention` as a numba function (table, thread, threads)."""
     import numba
 
     compiled: Any = numba.njit(error_model="numpy")
     scores = chain("scores", [intrinsic(f"scriptc_scores_{mask}") for mask in MASKS], 4)
     _, scaled, padded, pack_columns, pack_rows, multiply = packing
+    dots, mix = vectors
     panel_blocks, vector = PANEL, VECTOR_BYTES
 
     @compiled
@@ -76,6 +78,7 @@ def attention_kernels(word: Any, clear: Any, intrinsic: Any, chain: Any, packing
         columns, queries, weights, made, factors = (packed + word(d, 33), packed + word(d, 34), packed + word(d, 35), packed + word(d, 36),
                                                     packed + word(d, 37))
         q_pitch, s_pitch, o_pitch = word(d, 38), word(d, 39), word(d, 40)
+        direct = word(d, 41)
         key_blocks, value_blocks = (keys + 15) // 16, (values + 15) // 16
         depth = (features + 15) // 16 * 16
         total = heads * chunks
@@ -84,10 +87,20 @@ def attention_kernels(word: Any, clear: Any, intrinsic: Any, chain: Any, packing
             head = part // chunks
             chunk = part - head * chunks
             first, last = length * chunk // chunks, length * (chunk + 1) // chunks
-            if head != known:
+            if direct:      # so few queries that packing would take longer
+                for row in range(first, last):
+                    seen = min(keys, row + 1) if causal else keys
+                    padded(q + word(q_places, head) + row * q_step, queries, features * 4, scale)
+                    dots(k + word(k_places, head), k_step, seen, queries, features * 4, weights)
+                    scores(kind, weights, seen * 4, mask + word(mask_places, head) + row * mask_step, factors)
+                    mix(weights, seen, v + word(v_places, head), v_step, values * 4, made)
+                    scaled(made, y + word(y_places, head) + row * y_step, values * 4, factors)
+                continue
+            # Heads that share their keys and values follow each other.
+            if known < 0 or word(k_places, head) != word(k_places, known) or word(v_places, head) != word(v_places, known):
                 pack_columns(k + word(k_places, head), k_step, keys, features * 4, packed)
                 pack_rows(v + word(v_places, head), v_step, keys, values * 4, columns)
-                known = head
+            known = head
             rows = last - first
             for row in range(rows):
                 padded(q + word(q_places, head) + (first + row) * q_step, queries + row * q_pitch, features * 4, scale)

@@ -9,6 +9,7 @@ import numpy as np
 from scriptc_runtime.cpu.tiles.commands import At, Command, Word, Working
 from scriptc_runtime.cpu.tiles.geometry import LANES, MASKS, MOST_ROWS, PANEL, VECTOR_BYTES
 
+FEW_QUERIES = 4             # of a head that meet keys and values where these lie
 SCORE_BYTES = 16 << 10      # of the scores that are worked on together, so that they stay in a core's first cache
 
 
@@ -56,4 +57,4 @@ def attention(q: Operand, k: Operand, v: Operand, mask: Operand | None, y: Opera
         int(np.prod(lead)), length, keys, features, values, kind, int(causal), np.array([scale], np.float32), chunks,
         np.zeros(PANEL * LANES, np.float32), np.array([-np.inf, np.inf], np.float32),
         places * q_pitch, places * s_pitch, places * o_pitch, tables[0].copy(), tables, At(Working()), starts[-1], *starts[:-1],
-        q_pitch, s_pitch, o_pitch], working=starts[-1] * threads)
+        q_pitch, s_pitch, o_pitch, int(length <= FEW_QUERIES)], working=starts[-1] * threads)

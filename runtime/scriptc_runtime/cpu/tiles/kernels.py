@@ -25,6 +25,7 @@ from scriptc_runtime.cpu.tiles.geometry import (
     OUTPUT_4,
     PANEL,
     VECTOR_BYTES,
+    WIDE,
 )
 from scriptc_runtime.cpu.tiles.gradients import gradient_kernels, gradient_tiles
 from scriptc_runtime.cpu.tiles.moves import move_kernels, move_tiles
@@ -40,15 +41,17 @@ from scriptc_runtime.cpu.tiles.registers import (
 )
 from scriptc_runtime.cpu.tiles.rows import row_kernels, row_tiles
 from scriptc_runtime.cpu.tiles.transposes import transpose_kernels, transpose_tiles
+from scriptc_runtime.cpu.tiles.vectors import vector_kernels, vector_tiles, vectors
 
 
 @functools.cache
 def tiles() -> tuple[Tile, ...]:
     """Every tile that the kernels call."""
     return (*(product_tile(rows, blocks, run) for run in (LANES, *NARROW) for blocks in (PANEL, 1) for rows in range(1, MOST_ROWS + 1)),
+            *(product_tile(rows, panels * PANEL, LANES, panels) for panels, most in WIDE.items() for rows in range(1, most + 1)),
             *map(function_tile, FUNCTIONS), *map(combination_tile, COMBINATIONS), *map(accumulation_tile, ("sum", "maximum")),
             *map(lanewise_tile, LANEWISE_ROWS), *move_tiles(), *cell_tiles(), *row_tiles(), *attention_tiles(), *packing_tiles(), *reduction_tiles(),
-            *transpose_tiles(), *gradient_tiles(), *batch_norm_tiles(),
+            *vector_tiles(), *transpose_tiles(), *gradient_tiles(), *batch_norm_tiles(),
             *(winograd_input(m) for m in (INPUT_2, INPUT_4)), *(winograd_output(m) for m in (OUTPUT_2, OUTPUT_4)))
 
 
@@ -129,16 +132,27 @@ def chain(name: str, tiles: dict[int, Any] | list[Any], count: int) -> Any:
 
 def product_chains(run: int) -> tuple[Any, Any]:
     """The product tiles for two blocks of channels and for one, by rows."""
-    return tuple(chain(f"rows_{blocks}", {r: intrinsic(f"scriptc_product_{r}x{blocks}x{run}") for r in range(1, MOST_ROWS + 1)}, 9)
+    return tuple(chain(f"rows_{blocks}", {r: intrinsic(f"scriptc_product_{r}x{blocks}x{run}") for r in range(1, MOST_ROWS + 1)}, 10)
                  for blocks in (PANEL, 1))
 
 
-def product_kernel(pair: Any, single: Any, function: Any) -> Any:
-    """Rows of A times panels of B, by chunks of rows whose A stays in the cache; then a function of each element, if there is one."""
+def wide_chains() -> tuple[Any, Any]:
+    """The product tiles for four panels and for two, by rows."""
+    return tuple(chain(f"rows_wide_{panels}", {r: intrinsic(f"scriptc_product_{r}x{panels * PANEL}x{LANES}") for r in range(1, most + 1)}, 10)
+                 for panels, most in WIDE.items())
+
+
+def product_kernel(pair: Any, single: Any, function: Any, wide: tuple[Any, Any] | None = None) -> Any:
+    """Rows of A times panels of B, by chunks of rows whose A stays in the cache; then a function of each element, if there is one.
+
+    `wide`: the tiles of several panels for few rows.
+    """
     import numba
 
     word = words()[0]
     most, panel_blocks, vector = MOST_ROWS, PANEL, VECTOR_BYTES
+    few_for_four, few_for_two = WIDE.values() if wide else (0, 0)
+    four, two = wide or (pair, pair)
     compiled: Any = numba.njit(error_model="numpy")
 
     @compiled
@@ -161,22 +175,43 @@ def product_kernel(pair: Any, single: Any, function: Any) -> Any:
             added = residual + image * c_image if residual else 0
             for part in range(first_chunk, last_chunk):
                 start, stop = part * chunk, min((part + 1) * chunk, places)
-                for p in range(first_pair, last_pair):
+                p = first_pair
+                while p < last_pair:
                     block = p * panel_blocks
                     shift = block * step
                     extra = added + shift if added else 0
-                    place = start
-                    while place < stop:
-                        rows = min(most, stop - place)
-                        if blocks - block > 1:
-                            pair(rows, source, b + p * panel, target + shift, bias + block * vector, extra, a_rows + place * 8,
-                                 c_rows + place * 8, table, limits)
-                        else:
-                            single(rows, source, b + p * panel, target + shift, bias + block * vector, extra, a_rows + place * 8,
-                                   c_rows + place * 8, table, limits)
-                        place += rows
+                    here, held = b + p * panel, min(panel_blocks, blocks - block)
+                    whole = min(last_pair - p, (blocks - block) // panel_blocks)    # panels that are not half one
+                    if stop - start <= few_for_four and whole >= 4:
+                        four(stop - start, source, here, target + shift, bias + block * vector, extra, a_rows + start * 8, c_rows + start * 8,
+                             table, limits, panel)
+                        held = 4 * panel_blocks
+                        p += 4
+                    elif stop - start <= few_for_two and whole >= 2:
+                        two(stop - start, source, here, target + shift, bias + block * vector, extra, a_rows + start * 8, c_rows + start * 8,
+                            table, limits, panel)
+                        held = 2 * panel_blocks
+                        p += 2
+                    else:
+                        place = start
+                        tiles = (stop - start + most - 1) // most
+                        # While a panel is multiplied its tiles fetch the next one, an eighth each.
+                        soon, left = b + (p + 1) * panel if p + 1 < last_pair else here, 8
+                        while tiles > 0:
+                            rows = (stop - place + tiles - 1) // tiles
+                            if held > 1:
+                                pair(rows, source, here, target + shift, bias + block * vector, extra, a_rows + place * 8, c_rows + place * 8,
+                                     table, limits, soon)
+                            else:
+                                single(rows, source, here, target + shift, bias + block * vector, extra, a_rows + place * 8,
+                                       c_rows + place * 8, table, limits, soon)
+                            left -= 1
+                            soon = soon + panel // 8 if left > 0 else here
+                            place += rows
+                            tiles -= 1
+                        p += 1
                     if which >= 0:
-                        for q in range(min(panel_blocks, blocks - block)):
+                        for q in range(held):
                             made = target + shift + q * step
                             function(which, made, c_rows + start * 8, made, c_rows + start * 8, stop - start, parameters)
 
@@ -198,7 +233,7 @@ def kernels() -> dict[str, Any]:
 
     function = chain("function", [intrinsic(f"scriptc_function_{name}") for name in FUNCTIONS], 6)
     pair, single = product_chains(LANES)
-    packed = packing(clear, intrinsic, chain, pair, single)
+    packed, by_vector = packing(clear, intrinsic, chain, pair, single), vectors(intrinsic)
     products = {f"product_{run}": product_kernel(*product_chains(run), function) for run in NARROW}
     accumulate = chain("accumulate", [intrinsic(f"scriptc_accumulate_{name}") for name in ("sum", "maximum")], 5)
     combine = chain("combine", [intrinsic(f"scriptc_combine_{name}") for name in COMBINATIONS], 8)
@@ -259,15 +294,16 @@ def kernels() -> dict[str, Any]:
                 for p in range(pairs):
                     block = p * panel_blocks
                     target = products + e * out_element + block * group * vector
+                    here = b + e * element + p * panel
                     row = 0
                     while row < held:
                         rows = min(most, held - row)
                         if outputs - block > 1:
-                            pair(rows, transformed + e * in_element, b + e * element + p * panel, target, word(d, 27), 0, rows_table + row * 8,
-                                 rows_table + row * 8, table, word(d, 28))
+                            pair(rows, transformed + e * in_element, here, target, word(d, 27), 0, rows_table + row * 8,
+                                 rows_table + row * 8, table, word(d, 28), here + panel)
                         else:
-                            single(rows, transformed + e * in_element, b + e * element + p * panel, target, word(d, 27), 0,
-                                   rows_table + row * 8, rows_table + row * 8, table, word(d, 28))
+                            single(rows, transformed + e * in_element, here, target, word(d, 27), 0,
+                                   rows_table + row * 8, rows_table + row * 8, table, word(d, 28), here + panel)
                         row += rows
             for block in range(outputs):
                 for q in range(held):
@@ -369,9 +405,10 @@ def kernels() -> dict[str, Any]:
                 for x in range(width):
                     put(place + (left + x) * held * 4, number(plane + x * 4) if q < channels else zero)
 
-    return {"product": product_kernel(pair, single, function), **products, "depthwise": depthwise, "winograd": winograd, "apply": apply,
-            "binary": binary, "pool": pool, "border": border, "interleave": interleave, **move_kernels(word, intrinsic, chain),
+    return {"product": product_kernel(pair, single, function, wide_chains()), **products, "depthwise": depthwise, "winograd": winograd,
+            "apply": apply, "binary": binary, "pool": pool, "border": border, "interleave": interleave, **move_kernels(word, intrinsic, chain),
             **cell_kernels(word, intrinsic),
-            **row_kernels(word, intrinsic, chain), **attention_kernels(word, clear, intrinsic, chain, packed), **matmul_kernels(word, packed),
+            **row_kernels(word, intrinsic, chain), **attention_kernels(word, clear, intrinsic, chain, packed, by_vector),
+            **matmul_kernels(word, packed), **vector_kernels(word, by_vector),
             **reduction_kernels(word, intrinsic, chain), **transpose_kernels(word, intrinsic), **gradient_kernels(word, intrinsic, chain),
             **batch_norm_kernels(words(), intrinsic)}

@@ -13,6 +13,9 @@ from scriptc_runtime.cpu.tiles.geometry import LANES, NARROW, PANEL, VECTOR_BYTE
 from scriptc_runtime.plan.plan import aligned_bytes
 
 FLOAT_BYTES = 4
+LEFT, LEFT_BYTES = 8, 8 << 20     # packs nobody reads any more whose memory is kept, all of different sizes; and their largest
+
+_left: dict[int, np.ndarray] = {}
 
 
 @dataclass(frozen=True)
@@ -124,9 +127,29 @@ def pack_direct(weight: np.ndarray, narrow: int = 0, scale: np.ndarray | None = 
     return whole
 
 
+class _Owner:
+    """Memory that arrays look into. When the last of them is gone it waits for the next pack of its size: fresh pages cost more than packing."""
+
+    __slots__ = ("__array_interface__", "_memory", "_size")
+
+    def __init__(self, size: int) -> None:
+        found = _left.pop(size, None)
+        self._size, self._memory = size, aligned_bytes(size * FLOAT_BYTES) if found is None else found
+        self.__array_interface__ = {"shape": (size,), "typestr": "<f4", "data": (self._memory.ctypes.data, False), "version": 3}
+
+    def __del__(self, left: dict[int, np.ndarray] = _left) -> None:
+        if self._size * FLOAT_BYTES <= LEFT_BYTES:
+            left[self._size] = self._memory
+            for size in list(left)[:-LEFT]:
+                left.pop(size, None)
+
+
 def room(size: int, exact: bool = True) -> np.ndarray:
-    """Floats to fill: zero where not all of them will be written. No vector of them lies on two lines of the cache."""
-    made = aligned_bytes(size * FLOAT_BYTES).view(np.float32)
+    """Floats to fill: zero where not all of them will be written. No vector of them lies on two lines of the cache.
+
+    They are nobody else's as long as the array, or a view of it, is held.
+    """
+    made = np.asarray(_Owner(size))
     if not exact:
         made.fill(0)
     return made

@@ -19,10 +19,10 @@ from scriptc_runtime.plan.policy import NEVER, READY, WAITING, is_waiting
 NAMES = ("product", *(f"product_{run}" for run in NARROW), "depthwise", "winograd", "apply", "binary", "pool", "border", "interleave",
          "block", "unblock", "copy", "call", "normalize", "softmax", "attention", "matmul", "reduce_rows", "reduce_columns", "turn", "fill",
          "correlate", "correlate_lanes", "transform_weights", "unpool", "norm_train", "norm_gradient", "channel_sums", "pack",
-         "lstm_cell", "gru_cell")
+         "lstm_cell", "gru_cell", "matvec")
 # What the machine code is made of.
-SOURCES = ("geometry", "registers", "functions", "kernels", "moves", "rows", "attention", "packing", "products", "reductions", "transposes",
-           "gradients", "batch_norms", "cells", "meetings", "library")
+SOURCES = ("geometry", "registers", "functions", "kernels", "moves", "rows", "attention", "packing", "products", "vectors", "reductions",
+           "transposes", "gradients", "batch_norms", "cells", "meetings", "library")
 _lock, _compiling = threading.Lock(), threading.Lock()
 
 

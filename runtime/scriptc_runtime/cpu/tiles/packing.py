@@ -159,9 +159,9 @@ def packing(clear: Any, intrinsic: Any, chain: Any, pair: Any, single: Any) -> P
                 count = (rows - first + tiles - 1) // tiles
                 here = b + block // panel_blocks * panel_bytes
                 if blocks - block > 1:
-                    pair(count, a, here, c + block * vector, bias, 0, a_rows + first * 8, c_rows + first * 8, table, limits)
+                    pair(count, a, here, c + block * vector, bias, 0, a_rows + first * 8, c_rows + first * 8, table, limits, here)
                 else:
-                    single(count, a, here, c + block * vector, bias, 0, a_rows + first * 8, c_rows + first * 8, table, limits)
+                    single(count, a, here, c + block * vector, bias, 0, a_rows + first * 8, c_rows + first * 8, table, limits, here)
                 first += count
                 tiles -= 1
 

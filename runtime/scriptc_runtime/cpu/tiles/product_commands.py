@@ -28,6 +28,8 @@ def matmul(a: Operand, b: Operand, c: Operand, threads: int) -> Command:
     a and b have neighbours along one of their last two dimensions, c along the last.
     """
     lead, (rows, columns) = c.array.shape[:-2], c.array.shape[-2:]
+    if columns == 1 and (made := _by_vector(_turned(b), _turned(a), _turned(c), lead)):
+        return made
     depth = a.array.shape[-1]
     whole = -(-depth // LANES) * LANES
     a_places, a_rows = offsets(a.array, lead), np.arange(rows, dtype=np.int64) * a.array.strides[-2]
@@ -35,6 +37,8 @@ def matmul(a: Operand, b: Operand, c: Operand, threads: int) -> Command:
         a_rows = (a_places[:, None] + a_rows).reshape(-1)
         lead, rows, a_places = (), a_rows.size, np.zeros(1, np.int64)
         b, c = Operand(b.array.reshape(b.array.shape[-2:]), b.place), Operand(c.array.reshape(rows, columns), c.place)
+    if rows == 1 and (made := _by_vector(a, b, c, lead)):
+        return made
     places = np.arange(rows, dtype=np.int64)
     reading = TURNED if not is_row_major(a.array) else IN_PLACE if whole == depth and not collides(a_rows) else COPIED
     pitch = (whole // LANES | 1) * VECTOR_BYTES
@@ -51,6 +55,21 @@ def matmul(a: Operand, b: Operand, c: Operand, threads: int) -> Command:
         places * pitch, places * c.array.strides[-2], places * (PANEL * VECTOR_BYTES),
         np.array([1, 0, 1, 0, whole // LANES, VECTOR_BYTES, VECTOR_BYTES], np.int64), np.zeros(PANEL * LANES, np.float32),
         np.array([-np.inf, np.inf], np.float32), np.ones(1, np.float32), At(Working()), starts[-1], *starts[:-1]], working=starts[-1] * threads)
+
+
+def _turned(operand: Operand) -> Operand:
+    return Operand(operand.array.swapaxes(-1, -2), operand.place)
+
+
+def _by_vector(x: Operand, matrix: Operand, y: Operand, lead: tuple[int, ...]) -> Command | None:
+    """y = x matrix, where x and y have one row. None if the elements of these are no neighbours."""
+    if not (is_row_major(x.array) and is_row_major(y.array)):
+        return None
+    depth, results = matrix.array.shape[-2:]
+    turned = is_column_major(matrix.array) and (results == 1 or not is_row_major(matrix.array))
+    places = [np.zeros(1, np.int64) if math.prod(lead) == 1 else offsets(o.array, lead) for o in (matrix, x, y)]
+    return Command("matvec", [matrix.place, x.place, y.place, *places, math.prod(lead), results, depth,
+                              matrix.array.strides[-1 if turned else -2], int(turned)])
 
 
 def pack(weight: np.ndarray, panels: np.ndarray) -> Command:

@@ -87,22 +87,33 @@ def multiply_add(module: ir.Module) -> ir.Function:
     return found if found is not None else ir.Function(module, ir.FunctionType(VECTOR, [VECTOR] * 3), name)
 
 
+def fetch(module: ir.Module, builder: ir.IRBuilder, place: Any) -> None:
+    """Have the line of an address brought to the second cache. It need not exist."""
+    pointer = address(builder, place, 0, ir.IntType(8))
+    name = "llvm.prefetch.p0"
+    made = module.globals.get(name) or ir.Function(module, ir.FunctionType(ir.VoidType(), [pointer.type, I32, I32, I32]), name)
+    builder.call(made, [pointer, ir.Constant(I32, 0), ir.Constant(I32, 2), ir.Constant(I32, 1)])
+
+
 def clamp(builder: ir.IRBuilder, value: Any, low: Any, high: Any) -> Any:
     """min(max(value, low), high); nan stays nan."""
     value = builder.select(builder.fcmp_ordered("<", value, low), low, value)
     return builder.select(builder.fcmp_ordered(">", value, high), high, value)
 
 
-def product_tile(rows: int, blocks: int, run: int = LANES) -> Tile:
+def product_tile(rows: int, blocks: int, run: int = LANES, panels: int = 1) -> Tile:
     """C[row][block] = clamp(bias[block] + sum over k of A[row][k] * B[k][block] + residual[row][block]).
 
-    Arguments: A, B, C, bias, residual (or 0), offsets of A's rows, offsets of C's rows (the residual's too), table, limits. k runs
-    over three counts of the table times `run` neighbouring floats, a few of them to a turn of the innermost loop.
+    Arguments: A, B, C, bias, residual (or 0), offsets of A's rows, offsets of C's rows (the residual's too), table, limits, and of one panel
+    memory that will be read soon, of several the bytes from one to the next. k runs over three counts of the table times `run` neighbouring
+    floats, a few of them to a turn of the innermost loop. `blocks` are those of all panels.
     """
 
     def write(module: ir.Module, made: ir.Function, b: ir.IRBuilder) -> None:
-        a, weights, c, bias, residual, a_rows, c_rows, table, limits = made.args
+        a, weights, c, bias, residual, a_rows, c_rows, table, limits, ahead = made.args
         fma = multiply_add(module)
+        width = blocks // panels
+        apart = [constant(0), *(b.mul(ahead, constant(index)) for index in range(1, panels))]
         starts = [b.add(a, load_word(b, a_rows, row)) for row in range(rows)]
         zero = ir.Constant(VECTOR, [0.0] * LANES)
         sums: list[Any] = [zero] * (rows * blocks)
@@ -112,18 +123,24 @@ def product_tile(rows: int, blocks: int, run: int = LANES) -> Tile:
         if body < run:
             counts.append(constant(run // body))
             steps.append(constant(4 * body))
+        turn = body * blocks * VECTOR_BYTES
+        fetches = panels == 1 and turn & (turn - 1) == 0
+        soon = b.sub(ahead, b.lshr(weights, constant(turn.bit_length() - 7))) if fetches else None
 
         def nest(b: ir.IRBuilder, level: int, offset: Any, panel: Any, sums: list[Any]) -> tuple[ir.IRBuilder, Any, list[Any]]:
             if level == len(counts):
                 places = [b.add(start, offset) for start in starts]
+                if fetches:     # a line in each turn: as many turns as there are lines to a panel's eighth (for four blocks and steps)
+                    fetch(module, b, b.add(soon, b.lshr(panel, constant(turn.bit_length() - 7))))
+                bases = [b.add(panel, place) if index else panel for index, place in enumerate(apart)]
                 for k in range(body):
-                    loaded = [load_vector(b, panel, (k * blocks + block) * VECTOR_BYTES) for block in range(blocks)]
+                    loaded = [load_vector(b, base, (k * width + block) * VECTOR_BYTES) for base in bases for block in range(width)]
                     for row in range(rows):
                         value = broadcast(b, places[row], 4 * k)
                         for block in range(blocks):
                             index = row * blocks + block
                             sums[index] = b.call(fma, [value, loaded[block], sums[index]])
-                return b, b.add(panel, constant(body * blocks * VECTOR_BYTES)), sums
+                return b, b.add(panel, constant(body * width * VECTOR_BYTES)), sums
             before = b.block
             head, after = made.append_basic_block(f"loop{level}"), made.append_basic_block(f"after{level}")
             b.branch(head)
@@ -146,7 +163,7 @@ def product_tile(rows: int, blocks: int, run: int = LANES) -> Tile:
         sums = [b.fadd(total, last[index % blocks]) for index, total in enumerate(sums)]
         finish(made, b, sums, rows, blocks, c, residual, c_rows, load_word(b, table, BLOCK_STEP), limits)
 
-    return Tile(f"scriptc_product_{rows}x{blocks}x{run}", 9, write)
+    return Tile(f"scriptc_product_{rows}x{blocks}x{run}", 10, write)
 
 
 def finish(made: ir.Function, b: ir.IRBuilder, sums: list[Any], rows: int, blocks: int, c: Any, residual: Any, c_rows: Any, step: Any,
