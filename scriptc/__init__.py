@@ -22,6 +22,7 @@ _NAMES = {
     "Module": ("scriptc_runtime.module", "Module"),
     "Tensor": ("scriptc_runtime.tensor", "Tensor"),
     "tensor": ("scriptc_runtime.tensor", "tensor"),
+    "from_dlpack": ("scriptc_runtime.dlpack", "from_dlpack"),
     "no_grad": ("scriptc_runtime.tape", "no_grad"),
     "enable_grad": ("scriptc_runtime.tape", "enable_grad"),
     "set_grad_enabled": ("scriptc_runtime.tape", "set_grad_enabled"),
@@ -44,6 +45,7 @@ _MODULES = {"nn": "scriptc.nn", "optim": "scriptc.optim", "utils": "scriptc.util
 if TYPE_CHECKING:
     from scriptc_runtime import amp, nn, optim, surgery, utils
     from scriptc_runtime.cpu.team import get_num_threads, set_num_threads
+    from scriptc_runtime.dlpack import from_dlpack
     from scriptc_runtime.module import Module, load
     from scriptc_runtime.random import Generator, manual_seed
     from scriptc_runtime.tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
@@ -58,6 +60,8 @@ __all__ = [
     "ArchiveError", "CallError", "CompileError", "Generator", "Module", "ScriptcError", "Tensor", "VerificationError",
     "WeightsError", "amp", "check", "compile", "enable_grad", "errors", "get_num_threads", "is_grad_enabled", "load",
     "manual_seed", "nn", "no_grad", "optim", "set_grad_enabled", "set_num_threads", "surgery", "tensor", "train_step", "utils",
+    "WeightsError", "amp", "check", "compile", "enable_grad", "errors", "from_dlpack", "load", "manual_seed", "nn", "no_grad", "optim",
+    "set_grad_enabled", "surgery", "tensor", "train_step", "utils",
 ]
 
 

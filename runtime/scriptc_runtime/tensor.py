@@ -137,11 +137,16 @@ class Tensor(Operators):
         if type(self._array) is DeviceArray:
             return self._array.device.export(self._array, arguments.get("stream"))
         versions.leak(self._array)
+        if self._array.dtype.name == "bfloat16":      # numpy does not know how
+            from scriptc_runtime.dlpack import capsule
+
+            return capsule(self._array)
         return self._array.__dlpack__(**arguments)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        where: tuple[int, int] = self._array.__dlpack_device__()
-        return where
+        from scriptc_runtime.dlpack import device_number
+
+        return device_number(self._array)
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
@@ -406,8 +411,14 @@ def _as_array(data: Any) -> Any:
         array = data
     elif isinstance(data, Tensor):
         array = data._array
+    elif hasattr(data, "__cuda_array_interface__"):
+        from scriptc_runtime.dlpack import from_interface
+
+        return from_interface(data)
     elif hasattr(data, "__dlpack__") and not hasattr(data, "__array__"):
-        array = np.from_dlpack(data)
+        from scriptc_runtime.dlpack import from_dlpack
+
+        return from_dlpack(data)._array
     else:
         array = np.asarray(data)
     try:

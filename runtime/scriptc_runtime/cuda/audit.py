@@ -16,10 +16,10 @@ _NODES = (
 )
 _NAMES = frozenset(
     "kernel element range inf cuda f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1 fabs exp expm1 log log2 log10 log1p sqrt sin cos tan asin acos atan sinh cosh "
-    "tanh asinh acosh atanh erf erfc floor4 ceil4 trunc4 rint4 floor8 ceil8 trunc8 rint8 atan2 hypot copysign whole ipow rem fdiv fmod load4 "
-    "store4 h4 g4 h2 g2".split())
-_MEMBERS = frozenset(("grid", "gridsize", "syncthreads", "atomic", "compare_and_swap"))
-_NUMBERED = re.compile(r"[vokxtisbzdpunqaer]\d{1,6}(_\d)?")
+    "tanh asinh acosh atanh erf erfc floor4 ceil4 trunc4 rint4 floor8 ceil8 trunc8 rint8 atan2 hypot copysign whole ipow rem fdiv fmod load2 "
+    "load4 load8 load16 store2 store4 store8 store16 h4 g4 h2 g2".split())
+_MEMBERS = frozenset(("grid", "gridsize", "syncthreads", "shared", "array", "threadIdx", "blockIdx", "x"))
+_NUMBERED = re.compile(r"[vokxtijsbzdpunqaer]\d{1,6}(_\d{1,2})?")
 
 
 def audit(source: str) -> ast.Module:

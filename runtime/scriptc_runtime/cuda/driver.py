@@ -102,6 +102,10 @@ class Hardware:
     def synchronize(self) -> None:
         self._check(self._driver.cuStreamSynchronize(self.stream))
 
+    def synchronize_all(self) -> None:
+        """Wait for the streams of other libraries too."""
+        self._check(self._driver.cuCtxSynchronize())
+
     # Kernels.
 
     def load(self, image: bytes, entry: str, dynamic_bytes: int) -> Any:

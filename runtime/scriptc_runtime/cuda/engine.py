@@ -5,10 +5,9 @@ instead of touching memory; the flag is read wherever the host waits for the dev
 """
 from __future__ import annotations
 
-import functools
 import math
 import threading
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,6 +22,20 @@ from scriptc_runtime.device import DeviceArray, Shape, contiguous_strides
 from scriptc_runtime.plan.plan import annotate
 
 STAGING = 4 << 20       # bytes of pinned memory through which small arrays travel
+MOST_CONSTANTS, LARGEST_CONSTANT = 512, 1 << 16     # tables that are kept, and the bytes of one
+
+
+class LentBlock:
+    """Bytes that another library lent; when the block is collected, they wait to be given back."""
+
+    __slots__ = ("_engine", "_release", "address", "nbytes")
+
+    def __init__(self, engine: Engine, address: int, nbytes: int, release: Callable[[], None]) -> None:
+        self._engine, self._release = engine, release
+        self.address, self.nbytes = address, nbytes
+
+    def __del__(self) -> None:
+        self._engine.returning.append(self._release)
 
 
 class Engine:
@@ -31,11 +44,8 @@ class Engine:
     name = "cuda:0"
     target = "cuda"
 
-    def __init__(self) -> None:
-        require()
-        from scriptc_runtime.cuda.driver import Hardware
-
-        self.driver: Any = Simulated() if SIMULATED else Hardware()
+    def __init__(self, driver: Any = None) -> None:
+        self.driver: Any = _driver() if driver is None else driver
         self.properties = self.driver.properties
         self.pool = Pool(self.driver)
         self.lock = threading.RLock()
@@ -47,7 +57,8 @@ class Engine:
         self._unread = False                           # something that may have raised the flag was launched since it was read
         self._staging = self.driver.pinned(STAGING)
         self._staged: Any = None                       # the mark behind the last copy from the staging memory
-        self._numbers: dict[tuple[Any, str], DeviceArray] = {}
+        self._constants: OrderedDict[Any, DeviceArray] = OrderedDict()
+        self.returning: list[Callable[[], None]] = []  # what gives back lent memory, once the device has been waited for
         self.flag = self.upload(np.zeros(3, np.int64))
 
     # Arrays.
@@ -77,6 +88,21 @@ class Engine:
                 self.driver.synchronize()
         return made
 
+    def constant(self, array: np.ndarray) -> DeviceArray:
+        """The array in the device's memory: the same memory for the same content, so that a table is moved once."""
+        if array.nbytes > LARGEST_CONSTANT:
+            return self.upload(array)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        with self.lock:
+            found = self._constants.get(key)
+            if found is None:
+                found = self._constants[key] = self.upload(array)
+                if len(self._constants) > MOST_CONSTANTS:
+                    self._constants.popitem(last=False)
+            else:
+                self._constants.move_to_end(key)
+        return found
+
     def download(self, array: DeviceArray) -> np.ndarray:
         """A copy in the host's memory. Waits for the device; raises what kernels refused until now."""
         source = array if array.is_contiguous else array.copy()
@@ -93,6 +119,7 @@ class Engine:
                     target[:] = self._staging[:made.nbytes]
                 else:
                     self.driver.download(target.__array_interface__["data"][0], source.address, made.nbytes)
+                self._give_back()
             self._raise_refusals()
         return made
 
@@ -101,7 +128,13 @@ class Engine:
         with self.lock:
             self.driver.enter()
             self.driver.synchronize()
+            self._give_back()
             self._raise_refusals()
+
+    def _give_back(self) -> None:
+        """Return lent memory that nobody uses any more; the device has been waited for."""
+        while self.returning:
+            self.returning.pop()()
 
     def copy(self, target: DeviceArray, source: DeviceArray) -> None:
         work = Work(self)
@@ -243,11 +276,28 @@ class Engine:
                 "host_calls": sum(self.host_calls.values()), **self.counts}
 
     def export(self, array: DeviceArray, stream: Any) -> Any:
-        """A DLPack capsule over the array's memory."""
-        from scriptc_runtime.cuda.exchange import capsule
+        """A DLPack capsule over the array's memory, with which the device has finished: any stream may read it."""
+        from scriptc_runtime.dlpack import capsule
 
         self.synchronize()
         return capsule(array)
+
+    @property
+    def stream_number(self) -> int:
+        """The stream of all work, as other libraries name it."""
+        return int(self.driver.stream)
+
+    def adopt(self, lent: Any, stream: int | None = None) -> DeviceArray:
+        """An array over memory that another library lends (`dlpack.Lent`), after what its `stream` has to do there.
+
+        The memory goes back when no array is over it and the device has been waited for: launches may still read it before that.
+        """
+        with self.lock:
+            self.driver.enter()
+            if stream is not None:
+                self.driver.synchronize_all()
+        reach = 1 + sum((n - 1) * s for n, s in zip(lent.shape, lent.strides, strict=True)) if math.prod(lent.shape) else 0
+        return DeviceArray(self, LentBlock(self, lent.address, reach * lent.dtype.itemsize, lent.release), 0, lent.shape, lent.strides, lent.dtype)
 
 
 def _span(array: DeviceArray) -> int:
@@ -255,10 +305,28 @@ def _span(array: DeviceArray) -> int:
     return 0 if array.size == 0 else 1 + sum((n - 1) * s for n, s in zip(array.shape, array.strides, strict=True))
 
 
-@functools.cache
+def _driver() -> Any:
+    """The hardware, or the simulator. CallError R0114 without a GPU."""
+    require()
+    from scriptc_runtime.cuda.driver import Hardware
+
+    return Simulated() if SIMULATED else Hardware()
+
+
+_engines: list[Engine] = []
+
+
 def device() -> Engine:
-    """The engine of this process. CallError R0114 without a GPU."""
-    return Engine()
+    """The engine of this process, made on first use. CallError R0114 without a GPU."""
+    if not _engines:
+        _engines.append(Engine())
+    return _engines[0]
+
+
+def use(engine: Engine) -> None:
+    """Make this the engine of the process, before anything asked for one."""
+    assert not _engines
+    _engines.append(engine)
 
 
 def memory_of(engine: Callable[[], Engine]) -> Any:

@@ -20,14 +20,6 @@ def _empty(x: Expr) -> bool:
     return math.prod(x.shape or ()) == 0  # type: ignore[arg-type]
 
 
-@composite("mean")
-def _mean(x: Expr, *, dims: Dims, keepdim: bool) -> Any:
-    if x.dtype.name not in ("float32", "float64"):
-        return f"no {x.dtype}"
-    number = count(x, dims)
-    return op("sum", x, dims=dims, keepdim=keepdim) / float(number) if number else "an empty tensor"
-
-
 @composite("var")
 def _var(x: Expr, *, dims: Dims, correction: float, keepdim: bool) -> Any:
     if _empty(x) or x.dtype.name not in ("float32", "float64"):

@@ -22,11 +22,15 @@ if SIMULATED:
         from_float16,
         load_2,
         load_4,
+        load_8,
+        load_16,
         pick,
         shared_4,
         shuffle_xor,
         store_2,
         store_4,
+        store_8,
+        store_16,
         to_bfloat16,
         to_float16,
     )
@@ -58,37 +62,52 @@ else:
         """An index as 32 bits: what it is computed from is then computed in 32 bits too."""
         return index if index.type == I32 else builder.trunc(index, I32)
 
-    def assembly(builder: Any, result: Any, text: str, constraints: str, arguments: Any, *, side_effect: bool = True) -> Any:
-        """A PTX instruction."""
+    def assembly(builder: Any, result: Any, text: str, constraints: str, arguments: Any, *, side_effect: bool = True,
+                 convergent: bool = False) -> Any:
+        """A PTX instruction; a `convergent` one is executed by all lanes together, so it must not be copied into branches."""
         kind = ir.FunctionType(result, [a.type for a in arguments])
-        return builder.call(ir.InlineAsm(kind, text, constraints, side_effect=side_effect), arguments)
+        return builder.call(ir.InlineAsm(kind, text, constraints, side_effect=side_effect), arguments, attrs=("convergent",) if convergent else ())
 
     def _loads(count: int) -> Any:
         def typed(typing: Any, array: Any, index: Any) -> Any:
             signature = types.UniTuple(array.dtype, count)(array, types.int64)
 
             def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-                kind = context.get_value_type(signature.args[0].dtype)
-                vector = ir.VectorType(kind, count)
+                kind, width = context.get_value_type(signature.args[0].dtype), width_of(context, signature.args[0].dtype)
+                each = max(1, 4 // width) if count * width >= 8 else 1      # elements of a word: vectors of bytes would be taken apart in memory
+                vector = ir.VectorType(I32 if each > 1 else kind, count // each)
                 place = builder.bitcast(place_of(context, builder, signature.args[0], *arguments), vector.as_pointer())
-                value = builder.load(place, align=count * width_of(context, signature.args[0].dtype))
-                parts = [builder.extract_element(value, ir.Constant(I32, k)) for k in range(count)]
+                value = builder.load(place, align=count * width)
+                words = [builder.extract_element(value, ir.Constant(I32, k)) for k in range(count // each)]
+                parts = words if each == 1 else [builder.trunc(builder.lshr(word, ir.Constant(I32, 8 * width * k)), kind)
+                                                 for word in words for k in range(each)]
                 return context.make_tuple(builder, signature.return_type, parts)
             return signature, generate
         return typed
 
     def _stored(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, index, *values = arguments
-        vector = ir.VectorType(values[0].type, len(values))
+        size = len(values) * width_of(context, signature.args[0].dtype)
+        words = values if size < 8 else [_joined(builder, values[k:k + max(1, 4 * len(values) // size)])
+                                         for k in range(0, len(values), max(1, 4 * len(values) // size))]
+        vector = ir.VectorType(words[0].type, len(words))
         whole = ir.Constant(vector, ir.Undefined)
-        for k, value in enumerate(values):
+        for k, value in enumerate(words):
             whole = builder.insert_element(whole, value, ir.Constant(I32, k))
         place = builder.bitcast(place_of(context, builder, signature.args[0], array, index), vector.as_pointer())
-        builder.store(whole, place, align=len(values) * width_of(context, signature.args[0].dtype))
+        builder.store(whole, place, align=size)
         return context.get_dummy_value()
 
-    load_2 = intrinsic(_loads(2))
-    load_4 = intrinsic(_loads(4))
+    def _joined(builder: Any, values: Any) -> Any:
+        """Values of less than four bytes as one word; another value as it is."""
+        if len(values) == 1:
+            return values[0]
+        word = ir.Constant(I32, 0)
+        for k, value in enumerate(values):
+            word = builder.or_(word, builder.shl(builder.zext(value, I32), ir.Constant(I32, 32 // len(values) * k)))
+        return word
+
+    load_2, load_4, load_8, load_16 = (intrinsic(_loads(count)) for count in (2, 4, 8, 16))
 
     @intrinsic
     def store_2(typing: Any, array: Any, index: Any, a: Any, b: Any) -> Any:
@@ -99,6 +118,17 @@ else:
     def store_4(typing: Any, array: Any, index: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
         """Four elements at once to an index that is a multiple of 4."""
         return types.void(array, types.int64, *[array.dtype] * 4), _stored
+
+    @intrinsic
+    def store_8(typing: Any, array: Any, index: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any) -> Any:
+        """Eight elements at once to an index that is a multiple of 8."""
+        return types.void(array, types.int64, *[array.dtype] * 8), _stored
+
+    @intrinsic
+    def store_16(typing: Any, array: Any, index: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any, i: Any, j: Any, k: Any,
+                 l: Any, m: Any, n: Any, o: Any, p: Any) -> Any:  # noqa: E741
+        """Sixteen elements at once to an index that is a multiple of 16."""
+        return types.void(array, types.int64, *[array.dtype] * 16), _stored
 
     @intrinsic
     def pick(typing: Any, condition: Any, a: Any, b: Any) -> Any:
@@ -186,10 +216,24 @@ else:
 
     @intrinsic
     def shuffle_xor(typing: Any, x: Any, mask: Any) -> Any:
-        """The float32 of the lane whose number differs from this one's by the bits of `mask`."""
+        """The number (of 4 or 8 bytes) of the lane whose own number differs from this one's by the bits of `mask`."""
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return assembly(builder, F32, "shfl.sync.bfly.b32 $0, $1, $2, 31, 0xffffffff;", "=f,f,r", [arguments[0], narrow(builder, arguments[1])])
-        return types.float32(types.float32, types.int64), generate
+            value, lanes = arguments[0], narrow(builder, arguments[1])
+
+            def moved(word: Any, letter: str = "r") -> Any:
+                return assembly(builder, word.type, "shfl.sync.bfly.b32 $0, $1, $2, 31, 0xffffffff;", f"={letter},{letter},r", [word, lanes],
+                                convergent=True)
+            if value.type == F32:
+                return moved(value, "f")
+            if value.type == I32:
+                return moved(value)
+            bits = builder.bitcast(value, I64)
+            half = ir.Constant(I64, 32)
+            low, high = moved(builder.trunc(bits, I32)), moved(builder.trunc(builder.lshr(bits, half), I32))
+            return builder.bitcast(builder.or_(builder.zext(low, I64), builder.shl(builder.zext(high, I64), half)), value.type)
+        if x not in (types.float32, types.float64, types.int32, types.int64):
+            return None
+        return x(x, types.int64), generate
 
 
 __all__ = [
@@ -204,11 +248,15 @@ __all__ = [
     "from_float16",
     "load_2",
     "load_4",
+    "load_8",
+    "load_16",
     "pick",
     "shared_4",
     "shuffle_xor",
     "store_2",
     "store_4",
+    "store_8",
+    "store_16",
     "to_bfloat16",
     "to_float16",
 ]

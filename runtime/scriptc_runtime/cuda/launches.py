@@ -72,8 +72,8 @@ class Work:
         return made
 
     def constant(self, array: np.ndarray) -> DeviceArray:
-        """A table of the host's in the device's memory."""
-        made = self.engine.upload(np.ascontiguousarray(array))
+        """A table of the host's in the device's memory, which nothing writes to."""
+        made = self.engine.constant(array)
         self.kept.append(made)
         return made
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from scriptc.ir.types import dtype_of
 from scriptc_runtime.cpu.scalars import CONVERSIONS
 from scriptc_runtime.cuda.launches import Work
 from scriptc_runtime.cuda.printer import Access, Constant, Formula, Printed, broadcast_strides, collapsed, computed, print_kernel
+from scriptc_runtime.cuda.transposition import crossing, print_tiled
 from scriptc_runtime.device import DeviceArray
 
 MOST_32_BITS = 1 << 31
@@ -32,8 +34,11 @@ def apply(work: Work, formula: Formula, operands: Sequence[DeviceArray], results
     tensors = [*operands, *results]
     key = (formula, shape, tuple(strides), tuple(a.address % 16 for a in tensors))
     printed = _printed(*key)
-    constants = [_number(c, late) for c in formula.constants]
-    work.each(printed.text, printed.threads, *tensors, *map(printed.index, printed.numbers), *constants)
+    arguments = (*tensors, *map(printed.index, printed.numbers), *(_number(c, late) for c in formula.constants))
+    if printed.grid is None:
+        work.each(printed.text, printed.threads, *arguments)
+    else:
+        work.launch(printed.text, *printed.grid, *arguments)
 
 
 def _restrided(array: DeviceArray, sizes: tuple[int, ...]) -> tuple[int, ...]:
@@ -46,13 +51,17 @@ def _restrided(array: DeviceArray, sizes: tuple[int, ...]) -> tuple[int, ...]:
 
 @functools.lru_cache(maxsize=4096)
 def _printed(formula: Formula, shape: tuple[int, ...], strides: tuple[tuple[int, ...], ...], alignments: tuple[int, ...]) -> Printed:
-    sizes, merged = collapsed(shape, strides)
+    own = strides[len(formula.inputs)]
+    order = sorted(range(len(shape)), key=lambda d: -own[d]) if any(a < b for a, b in itertools.pairwise(own)) else range(len(shape))
+    sizes, merged = collapsed([shape[d] for d in order], [[s[d] for d in order] for s in strides])     # results in the order of the memory
     reach = max(1 + sum((n - 1) * s for n, s in zip(sizes, m, strict=True)) for m in merged)
     dtypes = [*formula.inputs, *(dtype for _, dtype in formula.outputs)]
     accesses = [Access(d, tuple(m), a or 16) for d, m, a in zip(dtypes, merged, alignments, strict=True)]
-    count = len(formula.inputs)
-    return print_kernel(formula, sizes, accesses[:count], accesses[count:], vectors=True,
-                        wide=max(reach, math.prod(sizes)) >= MOST_32_BITS)
+    count, wide = len(formula.inputs), max(reach, math.prod(sizes)) >= MOST_32_BITS
+    loop = crossing(sizes, accesses[:count], accesses[count:])
+    if loop is not None:
+        return print_tiled(formula, sizes, accesses[:count], accesses[count:], loop, wide=wide)
+    return print_kernel(formula, sizes, accesses[:count], accesses[count:], vectors=True, wide=wide)
 
 
 def _number(constant: Constant, late: Sequence[Any]) -> Any:
@@ -68,22 +77,18 @@ def identity(dtype: str) -> Formula:
     return Formula((), (dtype,), (("x0", dtype),))
 
 
-def _as_bits(array: DeviceArray) -> str:
-    """The dtype under which elements are moved: integers of their size, so that no bit changes."""
-    size = array.dtype.itemsize
-    return {1: "uint8", 2: "int16", 4: "int32", 8: "int64"}[size]
+_BITS = {1: "uint8", 2: "int16", 4: "int32", 8: "int64"}
+
+
+def bits(array: DeviceArray) -> DeviceArray:
+    """The same memory as integers, which are moved without change."""
+    return DeviceArray(array.device, array.block, array.offset, array.shape, array.strides, np.dtype(_BITS[array.dtype.itemsize]))
 
 
 def copy(work: Work, target: DeviceArray, source: DeviceArray) -> None:
     """target = source; the source is broadcast."""
-    moved = source.dtype.itemsize in (1, 2, 4, 8)
-    assert moved and source.dtype == target.dtype, (source.dtype, target.dtype)
-    dtype = _as_bits(source)
-    apply(work, identity(dtype), [_reinterpreted(source, dtype)], [_reinterpreted(target, dtype)])
-
-
-def _reinterpreted(array: DeviceArray, dtype: str) -> DeviceArray:
-    return DeviceArray(array.device, array.block, array.offset, array.shape, array.strides, np.dtype(dtype))
+    assert source.dtype.itemsize in _BITS and source.dtype == target.dtype, (source.dtype, target.dtype)
+    apply(work, identity(_BITS[source.dtype.itemsize]), [bits(source)], [bits(target)])
 
 
 @functools.cache

@@ -45,3 +45,12 @@ def require() -> None:
 
 def _missing(reason: str) -> CallError:
     return CallError(diagnostic("R0114", device="cuda", reason=reason))
+
+
+def assume(capability: tuple[int, int]) -> None:
+    """Compile device functions for this capability where there is no GPU to ask."""
+    from types import SimpleNamespace
+
+    from numba.cuda import dispatcher
+
+    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)

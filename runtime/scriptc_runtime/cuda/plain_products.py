@@ -14,7 +14,6 @@ from scriptc_runtime.cuda.launches import Emit, Work
 from scriptc_runtime.cuda.lowering import dtype_name, emits, static_shape
 from scriptc_runtime.cuda.numba_cuda import cuda
 from scriptc_runtime.cuda.printer import broadcast_strides
-from scriptc_runtime.cuda.reductions import device_function
 from scriptc_runtime.device import DeviceArray, contiguous_strides
 from scriptc_runtime.plan.lowering import Site
 
@@ -22,15 +21,7 @@ from scriptc_runtime.plan.lowering import Site
 @functools.cache
 def plain_kernel(dtype: str) -> Any:
     """c[z] = a[z] @ b[z] (+ bias): a thread for each element; any strides; where the matrices of z begin stands in tables."""
-    names = access.namespace()
-    half = dtype in ("float16", "bfloat16")
-    number = np.dtype("float32" if half else dtype).type
-
-    def same(x: Any) -> Any:
-        return x
-
-    load: Any = {"float16": names.get("h4"), "bfloat16": names.get("g4")}.get(dtype) or device_function(same)
-    store: Any = {"float16": names.get("h2"), "bfloat16": names.get("g2")}.get(dtype) or device_function(same)
+    number, load, store = access.elements(dtype)
 
     @cuda.jit
     def multiply(a: Any, b: Any, bias: Any, c: Any, a_places: Any, b_places: Any, count: Any, rows: Any, columns: Any, depth: Any, a_row: Any,

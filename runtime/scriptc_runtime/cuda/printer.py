@@ -1,6 +1,6 @@
 """Kernels of elementwise formulas: the CPU's printer writes the formula, this module what is around it on a device.
 
-Threads stride over the elements, four at a time where every access can be 16 bytes or the same value. Sizes, strides and constants are
+Threads stride over the elements, taking 16 bytes at a time where elements lie side by side. Sizes, strides and constants are
 arguments, so the text depends on the structure of a formula and of its operands' strides only; indices have 32 bits where they suffice.
 """
 from __future__ import annotations
@@ -22,10 +22,11 @@ from scriptc_runtime.cuda.spelling import HALVES, spelling
 from scriptc_runtime.plan.bind import BoundOp
 from scriptc_runtime.plan.fusion import Group
 
-VECTOR = 4            # elements a thread takes at a time
+WIDEST = 16           # bytes of an access
+LONG = 24             # lines of a formula beyond which a thread takes four elements at most: each is written out
 _DTYPES = frozenset((*CONVERSIONS, *HALVES))
-_LOADS = {"float16": "h4({0})", "bfloat16": "g4({0})", "bool": "({0} != 0)"}
-_STORES = {"float16": "h2({0})", "bfloat16": "g2({0})", "bool": "u1(1 if {0} else 0)"}
+LOADS = {"float16": "h4({0})", "bfloat16": "g4({0})", "bool": "({0} != 0)"}
+STORES = {"float16": "h2({0})", "bfloat16": "g2({0})", "bool": "u1(1 if {0} else 0)"}
 
 
 def computed(dtype: str) -> str:
@@ -50,6 +51,12 @@ class Formula:
     inputs: tuple[str, ...]          # dtypes in memory
     outputs: tuple[tuple[str, str], ...]    # (name, dtype in memory)
     constants: tuple[Constant, ...] = ()
+
+    def element(self) -> list[str]:
+        """The formula as a function `element` of one element of each input and the constants."""
+        given = [*(f"x{i}" for i in range(len(self.inputs))), *(f"k{i}" for i in range(len(self.constants)))]
+        return [f"def element({', '.join(given)}):", *(f"    {line}" for line in self.lines),
+                f"    return {', '.join(name for name, _ in self.outputs)}"]
 
 
 class DevicePrinter(FormulaPrinter):
@@ -81,7 +88,7 @@ class DevicePrinter(FormulaPrinter):
     def convert(self, value: Element, dtype: str) -> Element:
         if dtype in HALVES:     # rounded as it will be when it is stored
             number = value if value.dtype == "float32" else self.convert(value, "float32")
-            return self.assign(_LOADS[dtype].format(_STORES[dtype].format(number.name)), "float32")
+            return self.assign(LOADS[dtype].format(STORES[dtype].format(number.name)), "float32")
         if value.dtype in FLOATS and dtype in INTEGERS:
             return self.assign(f"{CONVERSIONS[dtype]}(whole({value.name}))", dtype)
         return super().convert(value, dtype)
@@ -209,18 +216,22 @@ class Access:
 
 @dataclass(slots=True)
 class Printed:
-    """A kernel's text, and its arguments after the tensors: sizes and strides as `index` numbers."""
+    """A kernel's text, and its arguments after the tensors: sizes and strides as `index` numbers.
+
+    `threads`: things that threads stride over, or `grid`: how many blocks of how many threads it takes.
+    """
 
     text: Text
     numbers: list[int] = field(default_factory=list)
     index: type[np.generic] = np.uint32
-    threads: int = 1          # things that threads stride over
+    threads: int = 1
+    grid: tuple[int, int] | None = None
 
 
 def print_kernel(formula: Formula, sizes: Sequence[int], inputs: Sequence[Access], outputs: Sequence[Access], *, vectors: bool, wide: bool,
                  fastmath: bool = False) -> Printed:
     """The kernel of a formula over a loop nest; `vectors`: 16-byte accesses may be used, `wide`: 64-bit indices."""
-    width = VECTOR if vectors and _fits_vectors(sizes, inputs, outputs) else 1
+    width = _width(sizes, inputs, outputs, 4 if len(formula.lines) > LONG else WIDEST) if vectors else 1
     index = "u8" if wide else "u4"
     numbers: list[int] = []
     names: dict[tuple[int, str], str] = {}
@@ -261,30 +272,29 @@ def print_kernel(formula: Formula, sizes: Sequence[int], inputs: Sequence[Access
         body.append(f"{targets} = element({arguments})")
     for position, reached in enumerate(outputs):
         body += _stores(f"o{position}", f"e{position}", places[len(inputs) + position], reached, width, index)
-    element = [f"def element({', '.join([*given, *constants])}):", *(f"    {line}" for line in formula.lines),
-               f"    return {', '.join(results)}"]
     parameters = [*(f"v{i}" for i in range(len(inputs))), *(f"o{i}" for i in range(len(outputs))), *(names[i + 1, letter] for i, letter in
                   sorted((i - 1, letter) for i, letter in names)), *constants]
     kernel = [f"def kernel({', '.join(parameters)}):", f"    q0 = {index}(cuda.grid(1))", f"    q1 = {index}(cuda.gridsize(1))",
               f"    while q0 < {total}:", *(f"        {line}" for line in body), f"        q0 = {index}(q0 + q1)"]
-    text = Text("\n".join((*element, *kernel)) + "\n", namespace, fastmath)
+    text = Text("\n".join((*formula.element(), *kernel)) + "\n", namespace, fastmath)
     return Printed(text, numbers, np.uint64 if wide else np.uint32, count)
 
 
-def _fits_vectors(sizes: Sequence[int], inputs: Sequence[Access], outputs: Sequence[Access]) -> bool:
-    """True if four neighbours can be taken at once: they lie side by side, or are one value, in every tensor."""
-    if sizes[-1] % VECTOR:
-        return False
-    for reached in (*inputs, *outputs):
-        if reached.strides[-1] not in (0, 1) or (reached.strides[-1] == 0 and reached in outputs):
-            return False
-    return any(_is_vector(a) for a in (*inputs, *outputs))
+def _width(sizes: Sequence[int], inputs: Sequence[Access], outputs: Sequence[Access], most: int) -> int:
+    """How many neighbours are taken at once: they lie side by side, or are one value, in every tensor. 16 bytes of the widest elements."""
+    if any(o.strides[-1] != 1 for o in outputs) or any(i.strides[-1] not in (0, 1) for i in inputs):
+        return 1
+    tensors = [a for a in (*inputs, *outputs) if a.strides[-1] == 1]
+    width = min(most, WIDEST // max(_size_of(a.dtype).itemsize for a in tensors))
+    while width > 1 and (sizes[-1] % width or not any(_is_vector(a, width) for a in tensors)):
+        width //= 2
+    return width
 
 
-def _is_vector(reached: Access) -> bool:
-    """True for 4-byte elements of which every fourth begins at a multiple of 16 bytes."""
-    return (np.dtype(_size_of(reached.dtype)).itemsize == 4 and reached.strides[-1] == 1 and reached.alignment % 16 == 0
-            and all(s % VECTOR == 0 for s in reached.strides[:-1]))
+def _is_vector(reached: Access, width: int) -> bool:
+    """True if `width` neighbours can be reached at once: they begin at multiples of their size."""
+    return (reached.strides[-1] == 1 and reached.alignment % (width * _size_of(reached.dtype).itemsize) == 0
+            and all(s % width == 0 for s in reached.strides[:-1]))
 
 
 def _size_of(dtype: str) -> np.dtype:
@@ -292,20 +302,21 @@ def _size_of(dtype: str) -> np.dtype:
 
 
 def _loads(tensor: str, name: str, place: str, reached: Access, width: int, index: str) -> list[str]:
-    pattern = _LOADS.get(reached.dtype, "{0}")
+    pattern = LOADS.get(reached.dtype, "{0}")
     if width == 1:
         return [f"{name}_0 = " + pattern.format(f"{tensor}[{place}]")]
     if reached.strides[-1] == 0:
         return [f"{name}_0 = " + pattern.format(f"{tensor}[{place}]"), *(f"{name}_{lane} = {name}_0" for lane in range(1, width))]
-    if _is_vector(reached):
-        return [", ".join(f"{name}_{lane}" for lane in range(width)) + f" = load4({tensor}, {place})"]
+    if _is_vector(reached, width):
+        raw = [f"r{name[1:]}_{lane}" for lane in range(width)]
+        return [f"{', '.join(raw)} = load{width}({tensor}, {place})", *(f"{name}_{lane} = " + pattern.format(r) for lane, r in enumerate(raw))]
     return [f"{name}_{lane} = " + pattern.format(f"{tensor}[{index}({place} + {index}({lane}))]") for lane in range(width)]
 
 
 def _stores(tensor: str, name: str, place: str, reached: Access, width: int, index: str) -> list[str]:
-    pattern = _STORES.get(reached.dtype, "{0}")
+    pattern = STORES.get(reached.dtype, "{0}")
     if width == 1:
         return [f"{tensor}[{place}] = " + pattern.format(f"{name}_0")]
-    if _is_vector(reached):
-        return [f"store4({tensor}, {place}, {', '.join(f'{name}_{lane}' for lane in range(width))})"]
+    if _is_vector(reached, width):
+        return [f"store{width}({tensor}, {place}, {', '.join(pattern.format(f'{name}_{lane}') for lane in range(width))})"]
     return [f"{tensor}[{index}({place} + {index}({lane}))] = " + pattern.format(f"{name}_{lane}") for lane in range(width)]

@@ -1,261 +1,112 @@
-"""Sums, products, extrema, any and all over any dimensions, by trees of fixed form: the same bits every time.
+"""Sums, products, extrema, their places, any and all over any dimensions: the same bits every time.
 
-One run of neighbouring dimensions after the other is reduced, from the innermost out. Elements side by side are taken by a block for each row,
-others by a thread for each column; long runs are shared by several blocks, whose results are reduced again.
+One run of neighbouring dimensions after the other is reduced, from the innermost out; long runs are shared by several blocks, whose results are
+reduced again. The last stage writes what is asked for.
 """
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from scriptc.ir.types import TensorType
-from scriptc_runtime.cuda import access, movement
+from scriptc_runtime.cuda import access
+from scriptc_runtime.cuda.kernels.reduce import Form, column_kernel, narrow_kernel, row_kernel
 from scriptc_runtime.cuda.launches import Emit, Work
 from scriptc_runtime.cuda.lowering import dtype_name, emits, static_shape
-from scriptc_runtime.cuda.numba_cuda import SIMULATED, cuda
+from scriptc_runtime.cuda.numba_cuda import SIMULATED
 from scriptc_runtime.device import DeviceArray, contiguous_strides
 from scriptc_runtime.plan.lowering import Site
 
-THREADS = 4 if SIMULATED else 256      # of a block that has a row
-NARROW = 24 if SIMULATED else 64       # elements of a row that one thread takes alone
-PART = 32 if SIMULATED else 8192       # elements of a row that a block takes at least
-MOST_PARTS = 1024
+BLOCK = 8 if SIMULATED else 256       # threads of a block
+LOW = 4 if SIMULATED else 16          # elements on top of each other that a thread takes alone
+AROUND = 8                            # blocks for each multiprocessor: as many as it holds at once
+STRIP = 4 if SIMULATED else 32        # threads side by side over columns
 
 
-def device_function(function: Callable[..., Any]) -> Any:
-    """A function that kernels call."""
-    return function if SIMULATED else cuda.jit(device=True)(function)
+def _power(number: int) -> int:
+    """The smallest power of two that is at least `number`."""
+    return 1 << max(number - 1, 0).bit_length()
 
 
-def _add(a: Any, b: Any) -> Any:
-    return a + b
+def _ceil(number: int, step: int) -> int:
+    return -(-number // step)
 
 
-def _multiply(a: Any, b: Any) -> Any:
-    return a * b
+def _most_blocks(work: Work) -> int:
+    return AROUND * int(work.engine.properties.multiprocessors)
 
 
-def _larger(a: Any, b: Any) -> Any:
-    return a if a > b or a != a else b
+def _vector(form: Form, size: int, array: DeviceArray, *, columns: bool) -> int:
+    """Elements of an access: 16 bytes where every `size`-th element begins at such a place, else one; fewer where accumulators are wide."""
+    count = 16 // array.dtype.itemsize
+    count = min(count, (32 if columns or form.has_places else 64) // np.dtype(form.kind).itemsize, 4 if form.has_places else 16)
+    return count if count > 1 and size % count == 0 and array.address % (count * array.dtype.itemsize) == 0 else 1
 
 
-def _smaller(a: Any, b: Any) -> Any:
-    return a if a < b or a != a else b
+class _Stages:
+    """The stages of one reduction; the last one writes to `y` (and `to`, the places)."""
 
+    def __init__(self, work: Work, form: Form, y: DeviceArray, to: DeviceArray | None, divisor: float) -> None:
+        self.work, self.form, self.y, self.to = work, form, y, to
+        self._divisor = [np.dtype(form.kind).type(divisor)] if form.divided else []
 
-def _either(a: Any, b: Any) -> Any:
-    return a | b
+    def _targets(self, count: int, last: bool) -> tuple[list[DeviceArray], Form]:
+        """What a stage of `count` results writes to, and the form that says so."""
+        if last:
+            return [self.y] + ([] if self.to is None else [self.to]), self.form
+        form = replace(self.form, result=self.form.kind, divided=False)
+        made = self.work.empty((count,), np.dtype(form.kind))
+        return [made] + ([self.work.empty((count,), np.int64)] if form.has_places else []), form
 
+    def _launch(self, kernel: Any, form: Form, grid: Any, x: Sequence[DeviceArray], targets: Sequence[DeviceArray], *numbers: int) -> None:
+        self.work.launch(kernel, grid, form.block, *x, *targets, *map(np.int64, numbers), *(self._divisor if form.divided else []))
 
-def _both(a: Any, b: Any) -> Any:
-    return a & b
+    def _next(self, last: Form) -> None:
+        """Later stages read accumulators."""
+        self.form = replace(self.form, dtype=last.kind, first=False)
 
+    def rows(self, x: Sequence[DeviceArray], rows: int, width: int, last: bool) -> Sequence[DeviceArray]:
+        """[rows] of x [rows, width]; x is an array, later stages' places beside it."""
+        vector = _vector(self.form, width if rows > 1 else 1 << 20, x[0], columns=False)
+        pieces = _ceil(width, vector)
+        threads = min(BLOCK, _power(pieces), max(32, _power(_ceil(pieces, 8))))
+        while threads < BLOCK and 2 * threads <= pieces and rows * threads < BLOCK * _most_blocks(self.work) // 2:
+            threads *= 2
+        step = threads * vector * (4 if vector > 1 else 8)
+        parts = 1 if threads < BLOCK else max(1, min(_ceil(width, 2 * step), _ceil(_most_blocks(self.work), rows)))
+        per = _ceil(_ceil(width, parts), step) * step if parts > 1 else width + -width % vector
+        parts = _ceil(width, per)
+        targets, form = self._targets(rows * parts, last and parts == 1)
+        form = replace(form, block=BLOCK, threads=threads, vector=vector, tail=width % vector > 0)
+        self._launch(row_kernel(form), form, (_ceil(rows, form.groups), parts), x, targets, rows, width, per, parts)
+        self._next(form)
+        return targets if parts == 1 else self.rows(targets, rows, parts, last)
 
-def _same(x: Any) -> Any:
-    return x
-
-
-def _truth(x: Any) -> Any:
-    return np.uint8(1) if x != 0 else np.uint8(0)
-
-
-def _count(x: Any) -> Any:
-    return np.int64(1) if x != 0 else np.int64(0)
-
-
-_JOINS: dict[str, Callable[..., Any]] = {"sum": _add, "prod": _multiply, "amax": _larger, "amin": _smaller, "any": _either, "all": _both,
-                                         "count": _add}
-_TAKES: dict[str, Callable[..., Any]] = {"any": _truth, "all": _truth, "count": _count}
-
-
-def accumulator(name: str, dtype: str) -> str:
-    """The dtype in which elements of `dtype` are gathered."""
-    if name in ("any", "all"):
-        return "bool"
-    if name == "count":
-        return "int64"
-    if dtype in ("float16", "bfloat16"):
-        return "float32"
-    if name in ("sum", "prod") and not dtype.startswith("float"):
-        return "int64"
-    return dtype
-
-
-def _start(name: str, dtype: str) -> Any:
-    number = np.dtype("uint8" if dtype == "bool" else dtype).type
-    if name in ("sum", "any", "count"):
-        return number(0)
-    if name in ("prod", "all"):
-        return number(1)
-    if dtype.startswith("float"):
-        return number(-np.inf if name == "amax" else np.inf)
-    limits = np.iinfo(number)
-    return number(limits.min if name == "amax" else limits.max)
-
-
-@functools.cache
-def _parts(name: str, dtype: str, first: bool) -> tuple[Any, Any, Any, Any]:
-    """(accumulator type, its start, what takes an element in memory, what joins two accumulators)."""
-    kind = accumulator(name, dtype)
-    number = np.dtype("uint8" if kind == "bool" else kind).type
-    names = access.namespace()
-    load = {"float16": names.get("h4"), "bfloat16": names.get("g4")}.get(dtype)
-    take = device_function(_TAKES.get(name, _same) if first else _same)
-    if load is not None:
-        inner = take
-
-        def loaded(x: Any) -> Any:
-            return number(inner(load(x)))
-    else:
-        inner = take
-
-        def loaded(x: Any) -> Any:
-            return number(inner(x))
-    return number, _start(name, kind), device_function(loaded), device_function(_JOINS[name])
-
-
-@functools.cache
-def row_kernel(name: str, dtype: str, first: bool) -> Any:
-    """A block for each (row, part): y[row, part] of x[row, part * per : (part + 1) * per]."""
-    number, start, take, join = _parts(name, dtype, first)
-
-    @cuda.jit
-    def reduce_rows(x: Any, y: Any, width: Any, per: Any, parts: Any) -> None:
-        shared = cuda.shared.array(THREADS, number)
-        t = cuda.threadIdx.x
-        row = np.int64(cuda.blockIdx.x)
-        part = np.int64(cuda.blockIdx.y)
-        end = min(width, (part + 1) * per)
-        total = start
-        for j in range(part * per + t, end, THREADS):
-            total = join(total, take(x[row * width + j]))
-        shared[t] = total
-        half = THREADS // 2
-        while half > 0:
-            cuda.syncthreads()
-            if t < half:
-                shared[t] = join(shared[t], shared[t + half])
-            half = half // 2
-        if t == 0:
-            y[row * parts + part] = shared[0]
-    return reduce_rows
-
-
-@functools.cache
-def quad_kernel(name: str, dtype: str, first: bool) -> Any:
-    """`row_kernel` for elements of 4 bytes in rows that begin at multiples of 16 bytes, four at a time."""
-    number, start, take, join = _parts(name, dtype, first)
-    load_4 = access.intrinsics.load_4
-
-    @cuda.jit
-    def reduce_quads(x: Any, y: Any, width: Any, per: Any, parts: Any) -> None:
-        shared = cuda.shared.array(THREADS, number)
-        t = cuda.threadIdx.x
-        row = np.int64(cuda.blockIdx.x)
-        part = np.int64(cuda.blockIdx.y)
-        end = min(width, (part + 1) * per)
-        total0 = start
-        total1 = start
-        total2 = start
-        total3 = start
-        for j in range(part * per + 4 * t, end, 4 * THREADS):
-            a, b, c, d = load_4(x, row * width + j)
-            total0 = join(total0, take(a))
-            total1 = join(total1, take(b))
-            total2 = join(total2, take(c))
-            total3 = join(total3, take(d))
-        shared[t] = join(join(total0, total1), join(total2, total3))
-        half = THREADS // 2
-        while half > 0:
-            cuda.syncthreads()
-            if t < half:
-                shared[t] = join(shared[t], shared[t + half])
-            half = half // 2
-        if t == 0:
-            y[row * parts + part] = shared[0]
-    return reduce_quads
-
-
-@functools.cache
-def narrow_kernel(name: str, dtype: str, first: bool) -> Any:
-    """A thread for each of `rows` rows of `width` elements; elements are `inner` apart."""
-    _, start, take, join = _parts(name, dtype, first)
-
-    @cuda.jit
-    def reduce_narrow(x: Any, y: Any, rows: Any, width: Any, inner: Any) -> None:
-        for row in range(cuda.grid(1), rows, cuda.gridsize(1)):
-            at = (row // inner) * width * inner + row % inner
-            total = start
-            for j in range(width):
-                total = join(total, take(x[at + j * inner]))
-            y[row] = total
-    return reduce_narrow
-
-
-@functools.cache
-def column_kernel(name: str, dtype: str, first: bool) -> Any:
-    """A thread for each (outer, part, column): y[outer, part, column] of x[outer, part * per : (part + 1) * per, column]."""
-    _, start, take, join = _parts(name, dtype, first)
-
-    @cuda.jit
-    def reduce_columns(x: Any, y: Any, height: Any, columns: Any, per: Any, parts: Any) -> None:
-        column = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-        part = np.int64(cuda.blockIdx.y)
-        outer = np.int64(cuda.blockIdx.z)
-        if column < columns:
-            total = start
-            for j in range(part * per, min(height, (part + 1) * per)):
-                total = join(total, take(x[(outer * height + j) * columns + column]))
-            y[(outer * parts + part) * columns + column] = total
-    return reduce_columns
-
-
-def _blocks(work: Work) -> int:
-    return 4 * int(work.engine.properties.multiprocessors)
-
-
-def _over_rows(work: Work, name: str, dtype: str, first: bool, x: DeviceArray, rows: int, width: int) -> DeviceArray:
-    """[rows] of x [rows, width]."""
-    kind = accumulator(name, dtype)
-    if width <= NARROW:
-        y = work.empty((rows,), _memory(kind))
-        work.each(narrow_kernel(name, dtype, first), rows, x, y, np.int64(rows), np.int64(width), np.int64(1))
-        return y
-    parts = max(1, min(-(-width // PART), -(-2 * _blocks(work) // rows), MOST_PARTS))
-    per = -(-width // parts)
-    per += -per % 4
-    parts = -(-width // per)
-    y = work.empty((rows, parts), _memory(kind))
-    quads = width % 4 == 0 and x.address % 16 == 0 and x.dtype.itemsize == 4
-    kernel = quad_kernel(name, dtype, first) if quads else row_kernel(name, dtype, first)
-    work.launch(kernel, (rows, parts), THREADS, x, y, np.int64(width), np.int64(per), np.int64(parts))
-    return y if parts == 1 else _over_rows(work, name, kind, False, y, rows, parts)
-
-
-def _over_columns(work: Work, name: str, dtype: str, first: bool, x: DeviceArray, outer: int, height: int, columns: int) -> DeviceArray:
-    """[outer, columns] of x [outer, height, columns]."""
-    kind = accumulator(name, dtype)
-    if outer > 65535:
-        y = work.empty((outer, columns), _memory(kind))
-        work.each(narrow_kernel(name, dtype, first), outer * columns, x, y, np.int64(outer * columns), np.int64(height), np.int64(columns))
-        return y
-    threads = 2 if SIMULATED else 64
-    across = -(-columns // threads)
-    parts = max(1, min(-(-height // (4 if SIMULATED else 32)), -(-4 * _blocks(work) // (across * outer)), MOST_PARTS))
-    per = -(-height // parts)
-    parts = -(-height // per)
-    y = work.empty((outer, parts, columns), _memory(kind))
-    work.launch(column_kernel(name, dtype, first), (across, parts, outer), threads, x, y, np.int64(height), np.int64(columns), np.int64(per),
-                np.int64(parts))
-    return y if parts == 1 else _over_columns(work, name, kind, False, y, outer, parts, columns)
-
-
-def _memory(kind: str) -> np.dtype:
-    return np.dtype(kind)
+    def columns(self, x: Sequence[DeviceArray], outer: int, height: int, columns: int, last: bool) -> Sequence[DeviceArray]:
+        """[outer, columns] of x [outer, height, columns]."""
+        most = _most_blocks(self.work)
+        if height <= LOW or self.form.has_places or (height <= 8 * LOW and outer * columns >= BLOCK * most // 2):
+            targets, form = self._targets(outer * columns, last)
+            form = replace(form, block=BLOCK, threads=1, vector=1, tail=False)
+            self._launch(narrow_kernel(form), form, min(2 * most, _ceil(outer * columns, BLOCK)), x, targets, outer * columns, height, columns)
+            self._next(form)
+            return targets
+        vector = _vector(self.form, columns, x[0], columns=True)
+        threads = min(STRIP, _power(columns // vector))
+        down = BLOCK // threads
+        strips = _ceil(columns, threads * vector)
+        parts = max(1, min(_ceil(height, 4 * down), _ceil(most, strips * outer)))
+        per = _ceil(_ceil(height, parts), down) * down if parts > 1 else height
+        parts = _ceil(height, per)
+        targets, form = self._targets(outer * parts * columns, last and parts == 1)
+        form = replace(form, block=BLOCK, threads=threads, vector=vector, tail=False)
+        self._launch(column_kernel(form), form, (strips * outer, parts), x, targets, height, columns, strips, per, parts)
+        self._next(form)
+        return targets if parts == 1 else self.columns(targets, outer, parts, columns, last)
 
 
 def runs(shape: Sequence[int], reduced: Sequence[bool]) -> list[tuple[int, bool]]:
@@ -271,56 +122,60 @@ def runs(shape: Sequence[int], reduced: Sequence[bool]) -> list[tuple[int, bool]
     return found
 
 
-def reduce(work: Work, name: str, source: DeviceArray, dims: Sequence[int] | None) -> DeviceArray:
-    """`source` reduced over `dims` (None: all), flat, in the accumulator's dtype; not empty."""
-    rank = source.ndim
-    chosen = set(range(rank)) if not dims else {d % rank for d in dims} if rank else set()
-    x, dtype, first = work.contiguous(source), dtype_name(source), True
-    left = runs(source.shape, [d in chosen for d in range(rank)])
+def _in_memory_order(work: Work, x: DeviceArray, chosen: set[int]) -> tuple[DeviceArray, list[bool]]:
+    """x contiguous, and which of its dimensions are reduced. Dimensions that are reduced may change places, and so may all before one that is."""
+    flags = [d in chosen for d in range(x.ndim)]
+    if x.is_contiguous:
+        return x, flags
+    order = sorted(range(x.ndim), key=lambda d: -x.strides[d])
+    turned = x.view([x.shape[d] for d in order], [x.strides[d] for d in order])
+    kept = [d for d in order if d not in chosen and x.shape[d] != 1]
+    if turned.is_contiguous and kept == sorted(kept):
+        return turned, [flags[d] for d in order]
+    return work.contiguous(x), flags
+
+
+def reduce(work: Work, name: str, source: DeviceArray, dims: Sequence[int] | None, y: DeviceArray, *, divisor: float | None = None) -> None:
+    """y (contiguous, of any shape with as many elements) = `source` reduced over `dims` (None: all), over `divisor` if given; not empty."""
+    chosen = set(range(source.ndim)) if not dims else {d % source.ndim for d in dims} if source.ndim else set()
+    x, flags = _in_memory_order(work, source, chosen)
+    form = Form(name, dtype_name(source), dtype_name(y), True, divided=divisor is not None)
+    stages = _Stages(work, form, y, None, 1.0 if divisor is None else divisor)
+    left = runs(x.shape, flags)
+    if not any(flag for _, flag in left):      # nothing to reduce: every element by itself
+        stages.columns([x], 1, 1, x.size, True)
+        return
+    arrays: Sequence[DeviceArray] = [x]
     while any(flag for _, flag in left):
         index = max(i for i, (_, flag) in enumerate(left) if flag)
         outer, inner = math.prod(n for n, _ in left[:index]), math.prod(n for n, _ in left[index + 1:])
-        size = left[index][0]
-        x = _over_rows(work, name, dtype, first, x, outer, size) if inner == 1 else _over_columns(work, name, dtype, first, x, outer, size, inner)
-        dtype, first = accumulator(name, dtype), False
+        last = sum(flag for _, flag in left) == 1
+        arrays = stages.rows(arrays, outer, left[index][0], last) if inner == 1 else stages.columns(arrays, outer, left[index][0], inner, last)
         left = runs([n for i, (n, _) in enumerate(left) if i != index], [f for i, (_, f) in enumerate(left) if i != index])
-    if first:      # nothing to reduce: every element by itself
-        y = work.empty((source.size,), _memory(accumulator(name, dtype)))
-        work.each(narrow_kernel(name, dtype, True), source.size, x, y, np.int64(source.size), np.int64(1), np.int64(1))
-        x = y
-    return x
 
 
-def _flat(array: DeviceArray) -> DeviceArray:
-    return array.view((array.size,), (1,))
-
-
-def _shaped(array: DeviceArray, shape: tuple[int, ...]) -> DeviceArray:
-    return array.view(shape, contiguous_strides(shape))
-
-
-@emits("sum", "prod", "amax", "amin", "any", "all", "count_nonzero")
+@emits("sum", "prod", "amax", "amin", "any", "all", "count_nonzero", "mean")
 def lower_reduction(site: Site) -> Emit | str:
     """Reductions of one tensor over dims."""
-    name = {"count_nonzero": "count"}.get(site.op.name, site.op.name)
-    dims = site.attributes["dims"]
-    shape = static_shape(site.tensor(0))
-    if math.prod(shape) == 0 and name in ("amax", "amin"):
+    name = {"count_nonzero": "count", "mean": "sum"}.get(site.op.name, site.op.name)
+    kind, dims = site.tensor(0), site.attributes["dims"]
+    shape = static_shape(kind)
+    if math.prod(shape) == 0 and site.op.name in ("amax", "amin", "mean"):
         return "an empty tensor"
-    if site.tensor(0).dtype.category == 3 or site.tensor(0).dtype.name.startswith(("complex", "float8", "uint16", "uint32", "uint64")):
-        return f"no {site.tensor(0).dtype}"
+    if kind.dtype.category == 3 or kind.dtype.name.startswith(("complex", "float8", "uint16", "uint32", "uint64")):
+        return f"no {kind.dtype}"
+    divisor = None
+    if site.op.name == "mean":
+        if kind.dtype.name not in access.FLOATS:
+            return f"no {kind.dtype}"
+        divisor = float(math.prod(shape[d] for d in dims) if dims and shape else math.prod(shape))
 
     def emit(work: Work, operands: Sequence[Any], results: Sequence[DeviceArray]) -> None:
         if operands[0].size == 0:
             if results[0].size:
                 work.fill(results[0], 1 if name in ("prod", "all") else 0)
             return
-        found = reduce(work, name, operands[0], dims)
-        target = results[0]
-        if found.dtype == target.dtype:
-            work.copy(_flat(target), _flat(found))
-        else:
-            movement.cast(work, _shaped(found, target.shape), target)
+        reduce(work, name, operands[0], dims, results[0], divisor=divisor)
     return emit
 
 
@@ -341,7 +196,7 @@ def lower_sum_to(site: Site) -> Emit | str:
         elif not dims:
             work.copy(target, x.view(target.shape, x.strides[added:]) if added == 0 else x.reshape(target.shape))
         else:
-            movement.cast(work, _shaped(reduce(work, "sum", x, dims), target.shape), target)
+            reduce(work, "sum", x, dims, target)
     return emit
 
 
@@ -354,52 +209,52 @@ def takes_floats(site: Site, *indices: int) -> str | None:
     return None
 
 
-# Reductions to a place: the first of the best, nan counting as best of all.
-
-@functools.cache
-def place_kernel(largest: bool, dtype: str) -> Any:
-    """A thread for each of `rows` lines of `width` elements, `inner` apart: where the best is, and optionally what it is."""
-    names = access.namespace()
-    load = {"float16": names.get("h4"), "bfloat16": names.get("g4")}.get(dtype) or device_function(_same)
-
-    @cuda.jit
-    def find_places(x: Any, places: Any, values: Any, rows: Any, width: Any, inner: Any, with_values: Any) -> None:
-        for row in range(cuda.grid(1), rows, cuda.gridsize(1)):
-            at = (row // inner) * width * inner + row % inner
-            best = load(x[at])
-            place = np.int64(0)
-            for j in range(1, width):
-                value = load(x[at + j * inner])
-                better = value > best if largest else value < best
-                if (better or value != value) and best == best:
-                    best = value
-                    place = np.int64(j)
-            places[row] = place
-            if with_values:
-                values[row] = x[at + place * inner]
-    return find_places
+MOST_LINES = 16 if SIMULATED else 1 << 14      # lines that do not lie side by side are moved so that they do, unless there are more
+FEWEST = 8 if SIMULATED else 128               # or they are shorter
 
 
 @emits("argmax", "argmin", "max_with_index", "min_with_index")
 def lower_places(site: Site) -> Emit | str:
-    """The place (and value) of the largest or smallest element along a dimension, or of all."""
+    """The place (and value) of the largest or smallest element along a dimension, or of all: the first of equals, nan before all."""
     kind, dim = site.tensor(0), site.attributes["dim"]
     shape = static_shape(kind)
-    largest = site.op.name in ("argmax", "max_with_index")
+    name = "argmax" if site.op.name in ("argmax", "max_with_index") else "argmin"
     if math.prod(shape) == 0:
         return "an empty tensor"
     if kind.dtype.name not in (*access.FLOATS, "int64", "int32", "int16", "int8", "uint8", "bool"):
         return f"no {kind.dtype}"
 
     def emit(work: Work, operands: Sequence[Any], results: Sequence[DeviceArray]) -> None:
-        x = work.contiguous(operands[0])
+        x = operands[0]
         if dim is None or x.ndim == 0:
+            x = work.contiguous(x)
             rows, width, inner = 1, x.size, 1
         else:
             place = dim % x.ndim
             inner, width = math.prod(x.shape[place + 1:]), x.shape[place]
-            rows = x.size // width
-        values, places = (results[0], results[1]) if len(results) == 2 else (x, results[0])
-        work.each(place_kernel(largest, dtype_name(x)), rows, x, places, values, np.int64(rows), np.int64(width), np.int64(inner),
-                  np.int64(len(results) == 2))
+            rows = x.size // (width * inner)
+            if inner > 1 and width >= FEWEST and rows * inner < MOST_LINES:
+                order = [*(d for d in range(x.ndim) if d != place), place]
+                x, rows, inner = x.view([x.shape[d] for d in order], [x.strides[d] for d in order]), rows * inner, 1
+            x = work.contiguous(x)
+        to = results[-1]
+        form = Form(name, dtype_name(x), dtype_name(x) if len(results) == 2 else "", True)
+        if len(results) == 1:      # the values are found too, and not read
+            form = replace(form, result=form.kind)
+        values = results[0] if len(results) == 2 else work.empty((rows * inner,), np.dtype(form.kind))
+        stages = _Stages(work, form, values, to, 1.0)
+        if inner == 1:
+            stages.rows([x], rows, width, True)
+        else:
+            stages.columns([x], rows, width, inner, True)
     return emit
+
+
+def flat(array: DeviceArray) -> DeviceArray:
+    """The elements of a contiguous array in one dimension."""
+    return array.view((array.size,), (1,))
+
+
+def shaped(array: DeviceArray, shape: tuple[int, ...]) -> DeviceArray:
+    """A contiguous array in another shape."""
+    return array.view(shape, contiguous_strides(shape))

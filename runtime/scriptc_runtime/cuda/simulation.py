@@ -44,6 +44,7 @@ class Simulated:
     """A device without hardware; addresses are those of the host's memory."""
 
     simulated = True
+    stream = 1
     properties = Properties("simulator", (9, 0), 2, 1 << 30)
 
     def __init__(self) -> None:
@@ -92,6 +93,8 @@ class Simulated:
 
     def synchronize(self) -> None:
         assert self._captured is None, "nothing is waited for inside a graph"
+
+    synchronize_all = synchronize
 
     def launch(self, kernel: Any, grid: Sequence[int], block: Sequence[int], shared: int, arguments: Sequence[Any]) -> None:
         """`arguments` are arrays over this memory and numpy scalars."""

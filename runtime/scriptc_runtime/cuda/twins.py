@@ -5,6 +5,7 @@ What a whole warp does at once is an exchange: every lane leaves its word, waits
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import ml_dtypes
@@ -45,25 +46,23 @@ def exchanged(word: Any) -> tuple[int, list[Any]]:
     return number % WARP, warps[index].exchange(number % WARP, word)
 
 
-def load_2(array: Any, index: int) -> tuple[Any, ...]:
-    assert index % 2 == 0
-    return tuple(array[index + k] for k in range(2))
+def _loads(count: int) -> Callable[[Any, int], tuple[Any, ...]]:
+    def load(array: Any, index: int) -> tuple[Any, ...]:
+        assert index % count == 0
+        return tuple(array[index + k] for k in range(count))
+    return load
 
 
-def load_4(array: Any, index: int) -> tuple[Any, ...]:
-    assert index % 4 == 0
-    return tuple(array[index + k] for k in range(4))
+def _stores(count: int) -> Callable[..., None]:
+    def store(array: Any, index: int, *values: Any) -> None:
+        assert index % count == 0 and len(values) == count
+        for k, value in enumerate(values):
+            array[index + k] = value
+    return store
 
 
-def store_2(array: Any, index: int, a: Any, b: Any) -> None:
-    assert index % 2 == 0
-    array[index], array[index + 1] = a, b
-
-
-def store_4(array: Any, index: int, a: Any, b: Any, c: Any, d: Any) -> None:
-    assert index % 4 == 0
-    for k, value in enumerate((a, b, c, d)):
-        array[index + k] = value
+load_2, load_4, load_8, load_16 = map(_loads, (2, 4, 8, 16))
+store_2, store_4, store_8, store_16 = map(_stores, (2, 4, 8, 16))
 
 
 def pick(condition: Any, a: int, b: int) -> int:
@@ -97,8 +96,9 @@ def copy_commit() -> None:
 copy_wait_0 = copy_wait_1 = copy_wait_2 = copy_commit
 
 
-def shuffle_xor(x: Any, mask: int) -> np.float32:
-    lane, found = exchanged(np.float32(x))
+def shuffle_xor(x: Any, mask: int) -> Any:
+    assert x.dtype in (np.float32, np.float64, np.int32, np.int64), x
+    lane, found = exchanged(x)
     return found[lane ^ mask]
 
 

@@ -15,6 +15,7 @@ from scriptc_runtime.cuda import intrinsics
 from scriptc_runtime.cuda.compilation import Text
 from scriptc_runtime.cuda.numba_cuda import cuda
 
+_NUMBERS = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 FLOAT, HALF, INDEX, BYTES = "float32[]", "uint16[]", "int32[]", "uint8[]"
 
 
@@ -42,7 +43,7 @@ def word_type(itemsize: int) -> Any:
 
 def _names(extra: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
     """The names that the texts may use."""
-    return {"cuda": cuda, "math": math, "np": np, "float32": np.float32, "uint16": np.uint16, "int64": np.int64,
+    return {"cuda": cuda, "math": math, "np": np, **{name: getattr(np, name) for name in _NUMBERS},
             **{name: getattr(intrinsics, name) for name in intrinsics.__all__}, **dict(extra)}
 
 
