@@ -11,6 +11,7 @@ from scriptc_runtime.cuda import (  # noqa: E402
     assembly,
     attention,
     convolutions,
+    einsum,
     elementwise,
     formulas,
     indexing,
@@ -21,8 +22,14 @@ from scriptc_runtime.cuda import (  # noqa: E402
     pooling,
     products,
     randomness,
+    recurrent,
     reductions,
+    resampling,
     rows,
+    scans,
+    scattering,
+    search,
+    sorting,
     views,
 )
 from scriptc_runtime.cuda.engine import device, memory_of  # noqa: E402
@@ -33,6 +40,7 @@ MEMORIES["cuda"] = memory_of(device)
 links("cuda", LINKER)
 
 __all__ = [
-    "assembly", "attention", "convolutions", "elementwise", "formulas", "indexing", "loss_formulas", "losses", "on_host", "plain_products",
-    "pooling", "products", "randomness", "reductions", "rows", "views",
+    "assembly", "attention", "convolutions", "einsum", "elementwise", "formulas", "indexing", "loss_formulas", "losses", "on_host", "plain_products",
+    "pooling", "products", "randomness", "recurrent", "reductions",
+    "resampling", "rows", "scans", "scattering", "search", "sorting", "views",
 ]

@@ -122,6 +122,98 @@ def lower_arange(site: Site) -> Emit | str:
     return emit
 
 
+@functools.cache
+def _diagonal(dtype: str) -> Any:
+    number = np.dtype(dtype).type
+
+    @cuda.jit
+    def mark_diagonal(out: Any, count: Any, columns: Any) -> None:
+        for i in range(cuda.grid(1), count, cuda.gridsize(1)):
+            out[i] = number(1) if i // columns == i % columns else number(0)
+    return mark_diagonal
+
+
+_NUMBERS = frozenset(("float32", "float64", "int64", "int32", "int16", "int8", "uint8"))      # dtypes that kernels write as they are
+
+
+@emits("eye")
+def lower_eye(site: Site) -> Emit | str:
+    """Ones on the diagonal."""
+    kind = site.result_types[0]
+    assert isinstance(kind, TensorType)
+    if kind.dtype.name not in _NUMBERS:
+        return f"no {kind.dtype}"
+
+    def emit(work: Work, operands: Sequence[Any], results: Sequence[DeviceArray]) -> None:
+        out = results[0]
+        work.each(_diagonal(kind.dtype.name), out.size, out, np.int64(out.size), np.int64(max(out.shape[1], 1)))
+    return emit
+
+
+@functools.cache
+def _spacing(dtype: str) -> Any:
+    number = np.dtype(dtype).type
+    wide = np.dtype("float32" if dtype == "float32" else "float64").type
+
+    @cuda.jit
+    def space_evenly(out: Any, count: Any, start: Any, end: Any, step: Any) -> None:
+        for i in range(cuda.grid(1), count, cuda.gridsize(1)):
+            if i < count // 2:
+                out[i] = number(wide(start) + wide(wide(step) * wide(i)))
+            else:
+                out[i] = number(wide(end) - wide(wide(step) * wide(count - 1 - i)))
+    return space_evenly
+
+
+@emits("linspace")
+def lower_linspace(site: Site) -> Emit | str:
+    """From both ends, so that the last number is exact."""
+    kind = site.result_types[0]
+    assert isinstance(kind, TensorType)
+    if kind.dtype.name not in _NUMBERS:
+        return f"no {kind.dtype}"
+
+    def emit(work: Work, operands: Sequence[Any], results: Sequence[DeviceArray]) -> None:
+        start, end, count = operands
+        if count == 1:
+            work.fill(results[0], start)
+            return
+        if kind.dtype.category < 2:
+            start, end = int(start), int(end)
+        wide = np.dtype("float32" if kind.dtype.name == "float32" else "float64").type
+        step = wide(wide(end) - wide(start)) / wide(max(count - 1, 1))
+        work.each(_spacing(kind.dtype.name), results[0].size, results[0], np.int64(count), wide(start), wide(end), step)
+    return emit
+
+
+@emits("from_scalars")
+def lower_from_scalars(site: Site) -> Emit | str:
+    """Numbers of the host, moved."""
+    dtype = site.attributes["dtype"]
+    if dtype.itemsize not in (1, 2, 4, 8):
+        return f"no {dtype}"
+
+    def emit(work: Work, operands: Sequence[Any], results: Sequence[DeviceArray]) -> None:
+        if results[0].size:
+            work.copy(results[0], work.constant(np.asarray(operands).astype(dtype.numpy).reshape(results[0].shape)))
+    return emit
+
+
+@emits("diagonal_scatter")
+def lower_diagonal_scatter(site: Site) -> Emit | str:
+    """A copy of x, and a copy of the source onto its diagonal."""
+    if site.tensor(0).dtype is not site.tensor(1).dtype or site.tensor(0).dtype.itemsize not in (1, 2, 4, 8):
+        return "operands of several kinds"
+
+    def emit(work: Work, operands: Sequence[Any], results: Sequence[DeviceArray]) -> None:
+        x, source = operands
+        part = views.diagonal(results[0], **site.attributes)
+        work.copy(results[0], x)
+        if part.size:
+            work.copy(part, source if source.shape == part.shape else views.expand(source, *part.shape))
+    return emit
+
+
 @composite("batch_norm_gradient", second=True)
 def _batch_norm_gradient(g: Any, x: Any, mean: Any, var: Any, weight: Any, *, eps: float) -> Any:
     from scriptc_runtime.cuda.formulas import channelwise

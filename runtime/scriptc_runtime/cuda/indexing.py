@@ -1,31 +1,21 @@
-"""Elements at places that tensors name. Kernels check every index; one that is out of range raises the engine's flag and touches nothing.
-
-Sums over repeated places are made in the order of the places, whatever the grid: the same bits every time.
-"""
+"""Elements read at places that tensors name. Kernels check every index; one that is out of range raises the engine's flag and touches nothing."""
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from scriptc.ir.types import TensorType
-from scriptc_runtime.cuda import access
+from scriptc.ir.types import NONE, TensorType
+from scriptc_runtime.cuda import views
+from scriptc_runtime.cuda.kernels.indices import reading_kernel
 from scriptc_runtime.cuda.launches import Emit, Work
-from scriptc_runtime.cuda.lowering import dtype_name, emits, static_shape
-from scriptc_runtime.cuda.movement import _reinterpreted
+from scriptc_runtime.cuda.lowering import emits, static_shape
+from scriptc_runtime.cuda.movement import MOST_32_BITS, bits
 from scriptc_runtime.cuda.numba_cuda import cuda
 from scriptc_runtime.device import DeviceArray
 from scriptc_runtime.plan.lowering import Site
-
-_BITS = {1: "uint8", 2: "int16", 4: "int32", 8: "int64"}
-
-
-def bits(array: DeviceArray) -> DeviceArray:
-    """The same memory as integers, which are moved without change."""
-    return _reinterpreted(array, _BITS[array.dtype.itemsize])
 
 
 def outside(value: int, limit: int) -> Exception:
@@ -53,14 +43,15 @@ def take_rows(x: Any, index: Any, out: Any, count: Any, places: Any, size: Any, 
             out[i] = x[(outer * size + row) * inner + (i - line * inner)]
 
 
-def _whole(kind: Any) -> bool:
-    return (isinstance(kind, TensorType) and kind.dtype.name in ("int64", "int32")) or (isinstance(kind, TensorType) and kind.dtype.name == "uint8")
+def is_index(kind: Any) -> bool:
+    """True for a tensor of ints that kernels take as places."""
+    return isinstance(kind, TensorType) and kind.dtype.name in ("int64", "int32", "int16", "uint8")
 
 
 @emits("embedding")
 def lower_embedding(site: Site) -> Emit | str:
     """Rows of a table."""
-    if not _whole(site.operand_types[1]):
+    if not is_index(site.operand_types[1]):
         return f"an index of {site.operand_types[1]}"
 
     def emit(work: Work, operands: Sequence[Any], results: Sequence[DeviceArray]) -> None:
@@ -76,7 +67,7 @@ def lower_embedding(site: Site) -> Emit | str:
 def lower_index_select(site: Site) -> Emit | str:
     """Parts along one dimension."""
     shape = static_shape(site.tensor(0))
-    if not _whole(site.operand_types[1]) or not shape:
+    if not is_index(site.operand_types[1]) or not shape:
         return "an index that is no tensor of ints"
     dim = site.attributes["dim"] % len(shape)
 
@@ -112,7 +103,7 @@ def gather_elements(x: Any, index: Any, out: Any, count: Any, geometry: Any, ran
 def lower_gather(site: Site) -> Emit | str:
     """Elements of lines."""
     shape, places = static_shape(site.tensor(0)), static_shape(site.tensor(1))
-    if not shape or not _whole(site.operand_types[1]) or len(shape) != len(places):
+    if not shape or not is_index(site.operand_types[1]) or len(shape) != len(places):
         return "an index of another kind"
     dim = site.attributes["dim"] % len(shape)
     if any(p > s for d, (p, s) in enumerate(zip(places, shape, strict=True)) if d != dim):
@@ -127,68 +118,82 @@ def lower_gather(site: Site) -> Emit | str:
     return emit
 
 
-@cuda.jit
-def chain_places(index: Any, first: Any, following: Any, count: Any) -> None:
-    """first[i] = 1 if no earlier place is the same; following[i] = the next that is, or -1."""
-    for i in range(cuda.grid(1), count, cuda.gridsize(1)):
-        own = index[i]
-        begins = 1
-        for j in range(i):
-            if index[j] == own:
-                begins = 0
-        first[i] = begins
-        after = -1
-        j = i + 1
-        while j < count and after < 0:
-            if index[j] == own:
-                after = j
-            j += 1
-        following[i] = after
+def index_loops(shape: Sequence[int], strides: Sequence[int], indices: Sequence[Any]) -> tuple[list[tuple[int, int]], list[tuple[int, int]],
+                                                                                              list[tuple[int, int]]]:
+    """Of x[indices], an index being None or not: (sizes and strides of kept dimensions before the index's own, those behind it, those indexed)."""
+    places = [d for d, index in enumerate(indices) if index is not None]
+    dims = list(zip(shape, strides, strict=True))
+    split = places[0] if places[-1] - places[0] == len(places) - 1 else 0       # side by side: the result has them where they stood
+    before = [dims[d] for d in range(split)]
+    behind = [dims[d] for d in range(split, len(shape)) if d not in places]
+    return before, behind, [dims[d] for d in places]
 
 
-@functools.cache
-def sum_kernel(dtype: str) -> Any:
-    """total[index[i]] = the sum of the rows of g at i and those chained to it: a thread for each element of the rows that begin a chain."""
-    names = access.namespace()
-    half = dtype in access.HALVES
-    number = np.dtype("float32" if half else dtype).type
-    from scriptc_runtime.cuda.reductions import _same, device_function
-
-    load: Any = {"float16": names.get("h4"), "bfloat16": names.get("g4")}.get(dtype) or device_function(_same)
-    store: Any = {"float16": names.get("h2"), "bfloat16": names.get("g2")}.get(dtype) or device_function(_same)
-
-    @cuda.jit
-    def sum_chains(g: Any, index: Any, first: Any, following: Any, total: Any, count: Any, width: Any, size: Any, skipped: Any) -> None:
-        for e in range(cuda.grid(1), count * width, cuda.gridsize(1)):
-            i = e // width
-            column = e - i * width
-            row = np.int64(index[i])
-            if first[i] == 1 and row >= 0 and row < size and row != skipped:
-                value = number(0)
-                j = np.int64(i)
-                while j >= 0:
-                    value += number(load(g[j * width + column]))
-                    j = np.int64(following[j])
-                total[row * width + column] = store(value)
-    return sum_chains
+def joined_loops(loops: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """(size, strides...) of loops, neighbouring ones as one where all strides allow; none of size 1."""
+    found: list[tuple[int, ...]] = []
+    for size, *steps in loops:
+        if size == 1:
+            continue
+        if found and all(old == new * size for old, new in zip(found[-1][1:], steps, strict=True)):
+            found[-1] = (found[-1][0] * size, *steps)
+        else:
+            found.append((size, *steps))
+    return found
 
 
-@emits("embedding_gradient")
-def lower_embedding_gradient(site: Site) -> Emit | str:
-    """The rows of g added up by table row."""
-    if site.tensor(0).dtype.name not in access.FLOATS or not _whole(site.operand_types[2]):
-        return f"no {site.operand_types[0]}"
-    skipped = site.attributes["padding_idx"]
-    size, width = static_shape(site.tensor(1))
-    if skipped is not None and skipped < 0:
-        skipped += size
+def spread_indices(work: Work, indices: Sequence[DeviceArray]) -> tuple[list[DeviceArray], tuple[int, ...]]:
+    """The indices in their common shape, contiguous."""
+    shape = np.broadcast_shapes(*(i.shape for i in indices))
+    return [work.contiguous(i if i.shape == shape else views.expand(i, *shape)) for i in indices], shape
+
+
+def index_refusal(site: Site, first: int) -> str | None:
+    """Why the indices from operand `first` on are none that kernels take; None if they are."""
+    given = [k for k in site.operand_types[first:] if k != NONE]
+    if not given or not all(is_index(k) for k in given):
+        return "an index that is no tensor of ints"
+    return None
+
+
+@emits("index")
+def lower_index(site: Site) -> Emit | str:
+    """x[i, j, ...]: a thread for each element of the result."""
+    shape = static_shape(site.tensor(0))
+    refused = index_refusal(site, 1)
+    if refused or site.tensor(0).dtype.itemsize not in (1, 2, 4, 8):
+        return refused or f"no {site.tensor(0).dtype}"
+    if 0 in shape:
+        return "an empty tensor"
 
     def emit(work: Work, operands: Sequence[Any], results: Sequence[DeviceArray]) -> None:
-        g, index, total = work.contiguous(operands[0]), work.contiguous(operands[2]), results[0]
-        work.fill(total, 0)
-        count = index.size
-        first, following = work.empty((count,), np.int32), work.empty((count,), np.int32)
-        work.each(chain_places, count, index, first, following, np.int64(count))
-        work.each(sum_kernel(dtype_name(total)), count * width, g, index, first, following, total, np.int64(count), np.int64(width), np.int64(size),
-                  np.int64(-1 if skipped is None else skipped))
+        x, *indices = operands
+        if results[0].size:
+            read_places(work, x, indices, results[0])
     return emit
+
+
+@emits("take")
+def lower_take(site: Site) -> Emit | str:
+    """Elements of the flattened tensor."""
+    shape = static_shape(site.tensor(0))
+    if not is_index(site.operand_types[1]) or site.tensor(0).dtype.itemsize not in (1, 2, 4, 8) or 0 in shape:
+        return "an index that is no tensor of ints"
+
+    def emit(work: Work, operands: Sequence[Any], results: Sequence[DeviceArray]) -> None:
+        if results[0].size:
+            read_places(work, work.contiguous(operands[0]).reshape((math.prod(shape),)), [operands[1]], results[0])
+    return emit
+
+
+def read_places(work: Work, x: DeviceArray, indices: Sequence[DeviceArray | None], out: DeviceArray) -> None:
+    """out (contiguous) = x[indices]."""
+    *kept, indexed = index_loops(x.shape, x.strides, [*indices, *[None] * (x.ndim - len(indices))])
+    given, shape = spread_indices(work, [i for i in indices if i is not None])
+    before, behind = map(joined_loops, kept)
+    wide = max(out.size, 1 + sum((n - 1) * s for n, s in zip(x.shape, x.strides, strict=True))) >= MOST_32_BITS
+    number = np.int64 if wide else np.uint32
+    numbers = [out.size, *(n for n, _ in before), math.prod(shape), *(n for n, _ in behind), *(s for _, s in (*before, *behind))]
+    flag, refusal = work.refusals(outside)
+    work.each(reading_kernel(len(before), len(behind), len(given), number.__name__), out.size, bits(x), bits(out), *given, flag, refusal,
+              *map(number, numbers), *(np.int64(n) for loop in indexed for n in loop))

@@ -16,17 +16,8 @@ from scriptc_runtime.cuda import access
 from scriptc_runtime.cuda.launches import Emit, Work
 from scriptc_runtime.cuda.lowering import dtype_name, emits, static_shape
 from scriptc_runtime.cuda.numba_cuda import cuda
-from scriptc_runtime.cuda.reductions import _same, device_function
 from scriptc_runtime.device import DeviceArray
 from scriptc_runtime.plan.lowering import Site
-
-
-def _half(dtype: str) -> tuple[Any, Any, Any]:
-    """(the type that is computed in, what loads an element, what stores one)."""
-    names = access.namespace()
-    load: Any = {"float16": names.get("h4"), "bfloat16": names.get("g4")}.get(dtype) or device_function(_same)
-    store: Any = {"float16": names.get("h2"), "bfloat16": names.get("g2")}.get(dtype) or device_function(_same)
-    return np.dtype("float32" if dtype in access.HALVES else dtype).type, load, store
 
 
 def geometry(sizes: Sequence[int], out: Sequence[int], kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int],
@@ -40,7 +31,7 @@ def geometry(sizes: Sequence[int], out: Sequence[int], kernel: Sequence[int], st
 @functools.cache
 def max_kernel(dtype: str) -> Any:
     """The largest element of each window and its place in the plane; the first of equals, nan before all."""
-    _, load, _ = _half(dtype)
+    _, load, _ = access.elements(dtype)
 
     @cuda.jit
     def find_largest(x: Any, values: Any, places: Any, count: Any, q: Any, with_places: Any) -> None:
@@ -76,7 +67,7 @@ def max_kernel(dtype: str) -> Any:
 @functools.cache
 def max_gradient_kernel(dtype: str) -> Any:
     """Each input's share: the gradients of the windows whose largest it is."""
-    number, load, store = _half(dtype)
+    number, load, store = access.elements(dtype)
 
     @cuda.jit
     def gather_largest(g: Any, places: Any, total: Any, count: Any, q: Any) -> None:
@@ -154,7 +145,7 @@ def lower_max_pool_gradient(site: Site) -> Emit | str:
 @functools.cache
 def mean_kernel(dtype: str) -> Any:
     """The sum of each window over its divisor: `fixed`, or the places in it, padding counted if `padded`."""
-    number, load, store = _half(dtype)
+    number, load, store = access.elements(dtype)
 
     @cuda.jit
     def average_windows(x: Any, out: Any, count: Any, q: Any, fixed: Any, padded: Any) -> None:
@@ -184,7 +175,7 @@ def mean_kernel(dtype: str) -> Any:
 @functools.cache
 def mean_gradient_kernel(dtype: str) -> Any:
     """Each input's share of the windows it lies in."""
-    number, load, store = _half(dtype)
+    number, load, store = access.elements(dtype)
 
     @cuda.jit
     def spread_windows(g: Any, total: Any, count: Any, q: Any, fixed: Any, padded: Any) -> None:
@@ -244,7 +235,7 @@ def lower_avg_pool(site: Site) -> Emit | str:
 @functools.cache
 def bins_kernel(dtype: str) -> Any:
     """The mean of each bin [floor(i n / m), ceil((i + 1) n / m)) of up to three dimensions."""
-    number, load, store = _half(dtype)
+    number, load, store = access.elements(dtype)
 
     @cuda.jit
     def average_bins(x: Any, out: Any, count: Any, q: Any) -> None:
@@ -271,7 +262,7 @@ def bins_kernel(dtype: str) -> Any:
 @functools.cache
 def bins_gradient_kernel(dtype: str) -> Any:
     """Each input's share of the bins it lies in."""
-    number, load, store = _half(dtype)
+    number, load, store = access.elements(dtype)
 
     @cuda.jit
     def spread_bins(g: Any, total: Any, count: Any, q: Any) -> None:
@@ -290,6 +281,51 @@ def bins_gradient_kernel(dtype: str) -> Any:
                         value += number(load(g[plane + (od * q[4] + oh) * q[5] + ow])) / number(deep * high * wide)
             total[i] = store(value)
     return spread_bins
+
+
+@functools.cache
+def largest_bins_kernel(dtype: str) -> Any:
+    """The largest element of each bin and its place in the plane; the first of equals, nan before all."""
+    _, load, _ = access.elements(dtype)
+
+    @cuda.jit
+    def find_largest_of_bins(x: Any, values: Any, places: Any, count: Any, q: Any) -> None:
+        for i in range(cuda.grid(1), count, cuda.gridsize(1)):
+            ow = i % q[5]
+            oh = (i // q[5]) % q[4]
+            od = (i // (q[5] * q[4])) % q[3]
+            plane = (i // (q[5] * q[4] * q[3])) * (q[0] * q[1] * q[2])
+            best = np.int64(-1)
+            for d in range(od * q[0] // q[3], ((od + 1) * q[0] + q[3] - 1) // q[3]):
+                for h in range(oh * q[1] // q[4], ((oh + 1) * q[1] + q[4] - 1) // q[4]):
+                    for w in range(ow * q[2] // q[5], ((ow + 1) * q[2] + q[5] - 1) // q[5]):
+                        place = (d * q[1] + h) * q[2] + w
+                        if best < 0:
+                            best = place
+                        else:
+                            old = load(x[plane + best])
+                            new = load(x[plane + place])
+                            if (new > old or new != new) and old == old:
+                                best = place
+            values[i] = x[plane + best]
+            places[i] = best
+    return find_largest_of_bins
+
+
+@emits("adaptive_max_pool")
+def lower_adaptive_max(site: Site) -> Emit | str:
+    """The largest of as many bins as are asked for, and their places."""
+    refused = _floating(site)
+    if refused:
+        return refused
+    spatial = sum(not isinstance(k, TensorType) for k in site.operand_types)
+    ones = (1,) * spatial
+    table = geometry(static_shape(site.tensor(0))[-spatial:], static_shape(site.result_types[0])[-spatial:], ones, ones, (0,) * spatial, ones)
+
+    def emit(work: Work, operands: Sequence[Any], results: Sequence[DeviceArray]) -> None:
+        x = work.contiguous(operands[0])
+        work.each(largest_bins_kernel(dtype_name(x)), results[0].size, x, *results, np.int64(results[0].size), work.constant(table))
+    return emit
 
 
 @emits("adaptive_avg_pool", "adaptive_avg_pool_gradient")
