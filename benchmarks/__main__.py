@@ -4,9 +4,9 @@
 of the rounds, and a ratio is the best peer's time over ours. `dev` is the same for models by the sources of their own packages
 (`scripts/model-packages`), small ones, as they are used, and ends with the geometric mean of the ratios. `start` times fresh processes up to their
 first output: with native code kept from before, or with `--cold` without; and `--shapes` the first call with a shape that is new to the process.
-`cuda` compares with torch on the same GPU, or with `--check` with the CPU. `train` times whole training steps, or with `--check` compares the
-losses of 100 of them with torch's. `accuracy` compares outputs with float64. Peers that are not installed are told as missing. Run it with nothing
-else running.
+`cuda` compares with torch on the same GPU, or with `--check` with the CPU; `--inspect` compiles kernels without a GPU and counts what they use.
+`train` times whole training steps, or with `--check` compares the losses of 100 of them with torch's. `accuracy` compares outputs with float64.
+Peers that are not installed are told as missing. Run it with nothing else running.
 `report RESULTS.json...` makes docs/performance.md of what `--json` wrote.
 """
 from __future__ import annotations
@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--cold", action="store_true", help="start: with an empty cache of native code")
     parser.add_argument("--shapes", action="store_true", help="start: the first call with each of several new shapes")
     parser.add_argument("--check", action="store_true", help="train: compare losses instead of times; cuda: compare results with the CPU's")
+    parser.add_argument("--inspect", action="store_true", help="cuda: compile the kernels of ops (--only) without a GPU and look at them")
     parser.add_argument("--workers", type=int, help="cuda --check: processes")
     parser.add_argument("--backends", help="cpu, dev, train: which take part, all unless said")
     options = parser.parse_args()
@@ -43,8 +44,8 @@ def main() -> None:
     if options.what == "cuda":
         from benchmarks import cuda
 
-        sys.exit(cuda.main(options.only.split(",") if options.only else [], checking=options.check, workers=options.workers, rounds=options.rounds,
-                           written=options.json))
+        sys.exit(cuda.main(options.only.split(",") if options.only else [], checking=options.check, inspecting=options.inspect,
+                           workers=options.workers, rounds=options.rounds, written=options.json))
     known = {"start": STARTS, "cpu": WORKLOADS, "dev": PACKAGED, "train": TRAININGS, "accuracy": WORKLOADS}[options.what]
     names = options.only.split(",") if options.only else list(known)
     for name in names:
