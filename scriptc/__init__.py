@@ -58,10 +58,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArchiveError", "CallError", "CompileError", "Generator", "Module", "ScriptcError", "Tensor", "VerificationError",
-    "WeightsError", "amp", "check", "compile", "enable_grad", "errors", "get_num_threads", "is_grad_enabled", "load",
+    "WeightsError", "amp", "check", "compile", "enable_grad", "errors", "from_dlpack", "get_num_threads", "is_grad_enabled", "load",
     "manual_seed", "nn", "no_grad", "optim", "set_grad_enabled", "set_num_threads", "surgery", "tensor", "train_step", "utils",
-    "WeightsError", "amp", "check", "compile", "enable_grad", "errors", "from_dlpack", "load", "manual_seed", "nn", "no_grad", "optim",
-    "set_grad_enabled", "surgery", "tensor", "train_step", "utils",
 ]
 
 

@@ -38,6 +38,7 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("cross_entropy_gradient", [randoms(2, 3), randoms(2, 4, 3), np.array([[0, 3, 1], [1, 1, 2]]), randoms(4) ** 2],
      {"ignore_index": 1, "label_smoothing": 0.0, "reduction": "none"}),
     ("nll_loss_gradient", [np.array(2.0, np.float32), randoms(5, 4), np.array([0, 3, 1, 1, 2]), None], {"ignore_index": 1, "reduction": "mean"}),
+    ("rnn", [randoms(1, 1, 3), randoms(1, 1, 2), randoms(2, 3), randoms(2, 2)], {"num_layers": 1, "bias": False}),     # by the products' kernels
     ("tril", [randoms(4, 5), 1], {}),
     ("triu", [randoms(2, 3, 4), -1], {}),
     ("sum", [randoms(2, 70)], {"dims": (1,), "keepdim": False}),

@@ -21,6 +21,8 @@ def chosen() -> list[Sample]:
     seen: Counter[str] = Counter()
     found = []
     for sample in ALL:
+        if sample.op in DOUBLE and sample.operands[0].dtype != "float64":
+            continue
         seen[sample.op] += 1
         if sample.op not in SLOW or seen[sample.op] <= MOST_SLOW:
             found.append(sample)
