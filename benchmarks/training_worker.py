@@ -27,13 +27,24 @@ def prepare(training: Training, folder: Path) -> None:
     """The weights that every backend begins with, and the archive."""
     import torch
 
-    import scriptc
-
     weights, archive = folder / f"{training.name}.pth", folder / f"{training.name}.pt"
     if not archive.exists():
         torch.save(torch_model(training).state_dict(), weights)
-        scriptc.compile(Path(__file__).parent / "models" / f"{training.file}.py", entry=training.entry, inputs=[training.input],
-                        weights=weights).save(archive)
+        compiled(training, folder).save(archive)
+
+
+def compiled(training: Training, folder: Path, form: str = "") -> Any:
+    """The model with the weights in `folder`; with `double` in double precision."""
+    import scriptc
+
+    weights, entry, kind = folder / f"{training.name}.pth", training.entry, training.input
+    if form == "double":
+        import torch
+
+        wide = {n: t.double() if t.is_floating_point() else t for n, t in torch.load(weights).items()}
+        weights, entry, kind = folder / f"{training.name}.double.pth", f"{entry}.double()", kind.replace("float32", "float64")
+        torch.save(wide, weights)
+    return scriptc.compile(Path(__file__).parent / "models" / f"{training.file}.py", entry=entry, inputs=[kind], weights=weights)
 
 
 def torch_model(training: Training) -> Any:
@@ -43,17 +54,17 @@ def torch_model(training: Training) -> Any:
     return eval(training.entry, vars(importlib.import_module(f"benchmarks.models.{training.file}"))).train()
 
 
-def scriptc_step(training: Training, threads: int, folder: Path) -> Step:
+def scriptc_step(training: Training, threads: int, folder: Path, form: str = "") -> Step:
     from scriptc_runtime.cpu.team import set_num_threads
 
     import scriptc
 
     set_num_threads(threads)
-    model = scriptc.load(folder / f"{training.name}.pt").train()
+    model = (compiled(training, folder, form) if form else scriptc.load(folder / f"{training.name}.pt")).train()
     functional = scriptc.nn.functional
     step = scriptc.train_step(model, loss=functional.cross_entropy if training.classes else functional.mse_loss,
                               optimizer=getattr(scriptc.optim, training.optimizer)(model.parameters(), **training.settings))
-    return lambda x, t: float(step(x, t).item())
+    return lambda *given: float(step(*(a.astype(np.float64) if form and a.dtype.kind == "f" else a for a in given)).item())
 
 
 def torch_step(training: Training, threads: int, folder: Path, form: str) -> Step:
@@ -84,6 +95,7 @@ def torch_step(training: Training, threads: int, folder: Path, form: str) -> Ste
 
 BACKENDS: dict[str, Callable[[Training, int, Path], Step]] = {
     "scriptc": scriptc_step,
+    "scriptc-double": lambda t, n, f: scriptc_step(t, n, f, "double"),
     "eager": lambda t, n, f: torch_step(t, n, f, "eager"),
     "double": lambda t, n, f: torch_step(t, n, f, "double"),
     "compile": lambda t, n, f: torch_step(t, n, f, "compile"),

@@ -118,6 +118,26 @@ class Control(nn.Module):
         return x
 
 
+class Settling(nn.Module):
+    """A layer that is repeated until what it makes is small, then one of two ways: both as the data has it."""
+
+    def __init__(self, width=64):
+        super().__init__()
+        self.enter = nn.Linear(16, width)
+        self.again = nn.Linear(width, width)
+        self.leave = nn.Linear(width, 4)
+
+    def forward(self, x):
+        h = torch.tanh(self.enter(x))
+        while bool(h.abs().mean() > 0.1):
+            h = torch.tanh(self.again(h)) * 0.8
+        if bool(h.sum() > 0):
+            h = h * 2.0
+        else:
+            h = torch.exp(h)
+        return self.leave(h)
+
+
 class LanguageModel(nn.Module):
     """A GPT over 1024 tokens: embeddings of tokens and places, blocks, a head."""
 

@@ -10,7 +10,7 @@ import fnmatch
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +26,7 @@ from scriptc_runtime.arguments import Binder, rebuild, signature, wrap, write_ba
 from scriptc_runtime.calls import Repeated, repeats
 from scriptc_runtime.device import device_named, device_of, host, overwrite, placed
 from scriptc_runtime.differentiation import Differentiable
+from scriptc_runtime.part import Part
 from scriptc_runtime.plan.lowering import load_engine
 from scriptc_runtime.plan.policy import waiting
 from scriptc_runtime.tensor import Parameter, Tensor
@@ -69,6 +70,8 @@ class Module:
         self._functions: dict[str, Differentiable] = {}
         self._repeated: dict[str, Repeated] = {}
         self._methods: dict[str, list[str]] = {}
+        self._part_modes: dict[str, bool] = {}           # of modules that were set apart, in the order in which they were
+        self._variants: dict[str, Function] = {}         # functions for such modes
         for key in program.functions:
             self._methods.setdefault(key.partition(":")[0].partition("#")[0], []).append(key)
 
@@ -86,17 +89,25 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`forward`. CallError naming the argument if one does not fit the compiled signature."""
-        if not kwargs and not self.training and (repeated := self._repeated.get("forward")) is not None:
+        if not kwargs and not self.training and not self._part_modes and (repeated := self._repeated.get("forward")) is not None:
             result = repeated(args)
             if result is not NotImplemented:
                 return result
         return self._call("forward", args, kwargs)
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
+    def __getattr__(self, name: str) -> Any:
         methods = self.__dict__.get("_methods", {})
         if name in methods:
             return lambda *args, **kwargs: self._call(name, args, kwargs)
+        if "program" in self.__dict__ and any(m.path == name for m in self.program.modules):
+            return Part(self, name)
         raise AttributeError(f"the model has no method {name!r}; its methods are {', '.join(methods)}")
+
+    def get_submodule(self, target: str) -> Part:
+        """The module at a path such as `layer1.0`. AttributeError if there is none."""
+        if not any(m.path == target for m in self.program.modules):
+            raise AttributeError(f"the model has no module {target!r}")
+        return Part(self, target)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -109,7 +120,11 @@ class Module:
 
     def function(self, method: str = "forward") -> Function:
         """The compiled form of a method for the present mode: the first one where several kinds of call were compiled."""
-        return self.program.functions[self._forms(method)[0]]
+        return self._form(self._forms(method)[0])
+
+    def _form(self, key: str) -> Function:
+        """A compiled form, or a variant of one, by its key."""
+        return self._variants.get(key) or self.program.functions[key]
 
     def _forms(self, method: str) -> list[str]:
         """The compiled forms of a method for the present mode. CallError R0112 or R0113 if there is none."""
@@ -118,19 +133,45 @@ class Module:
         keys = self._methods[method]
         train = [k for k in keys if k.partition(":")[2].startswith("train")]
         plain = [k for k in keys if k not in train]
+        if self._part_modes and train:
+            return [self._variant(key) for key in train]
         forms = (train or plain) if self.training else plain
         if not forms:
             raise CallError(diagnostic("R0113", method=method, mode="evaluation", known=", ".join(keys)))
         return forms
+
+    def _variant(self, key: str) -> str:
+        """The key of a training form in which every module is in its own mode."""
+        made = f"{key}@{','.join(f'{path}={mode:d}' for path, mode in self._part_modes.items())};{self.training:d}"
+        if made not in self._variants:
+            from scriptc.ir.modes import evaluating  # few models need it
+
+            self._variants[made] = evaluating(self.program.functions[key], lambda scope: not self._is_training(scope))
+        return made
+
+    def _is_training(self, path: str) -> bool:
+        """The mode of a module: what it was set to last, with one that it lies in or by itself, or with the whole model."""
+        for known, mode in reversed(self._part_modes.items()):
+            if path == known or path.startswith(f"{known}."):
+                return mode
+        return self.training
+
+    def _set_part(self, path: str, mode: bool) -> None:
+        self._part_modes = {p: m for p, m in self._part_modes.items() if p != path and not p.startswith(f"{path}.")}
+        if self._is_training(path) != mode:
+            self._part_modes[path] = mode
 
     def _call(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         return self._run(*self._bound(method, args, kwargs))
 
     def _bound(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, Binder]:
         """The first compiled form that takes these arguments, and the arguments bound to it."""
+        return self._bound_to(self._forms(method), method, args, kwargs)
+
+    def _bound_to(self, keys: Sequence[str], method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, Binder]:
         failure: CallError | None = None
-        for key in self._forms(method):
-            binder = Binder(self.program.functions[key], method)
+        for key in keys:
+            binder = Binder(self._form(key), method)
             try:
                 binder.bind(args, kwargs)
             except CallError as error:
@@ -171,7 +212,7 @@ class Module:
                                                  {names[i - count]: i for i in wanted if i >= count}, lazily=not self.training)
             else:
                 results = [wrap(r) for r in compiled.runner.run(arguments)]
-            if not self.training and repeats(function):
+            if not self.training and not self._part_modes and repeats(function):
                 self._repeated[binder.method] = Repeated(compiled, compiled.runner.plan(arguments), binder.leaves, state, self._wait,
                                                          self._device)
             count = len(function.results)
@@ -184,7 +225,7 @@ class Module:
         found = self._functions.get(key)
         if found is None:
             target = "cpu" if self._device is None else self._device.target
-            found = self._functions.setdefault(key, Differentiable(self.program.functions[key], target))
+            found = self._functions.setdefault(key, Differentiable(self._form(key), target))
         return found
 
     def _write(self, function: Function, binder: Binder, updates: Sequence[Any]) -> None:
@@ -255,6 +296,7 @@ class Module:
     def train(self, mode: bool = True) -> Module:
         """Run the training form of the methods (dropout, batch statistics)."""
         self.training = mode
+        self._part_modes = {}
         return self
 
     def eval(self) -> Module:
@@ -361,7 +403,7 @@ class Module:
         made = Module(self._present_program(), {e.name: versions.frozen(np.array(host(self._state[e.name]._array)))
                                                 for e in self.program.state if e.alias is None},
                       device=self.device, wait=self._wait, history=self.history)
-        made.training = self.training
+        made.training, made._part_modes = self.training, dict(self._part_modes)
         return made
 
     def __repr__(self) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from scriptc.errors import CallError, CompileError, diagnostic
 from scriptc.ir.builder import Builder
 from scriptc.ir.graph import Value
-from scriptc.ir.registry import OpDef
+from scriptc.ir.registry import REGISTRY, OpDef
 from scriptc.ir.types import DType, TensorType, dtype_of
 from scriptc_runtime import tape
 from scriptc_runtime.tensor import Tensor
@@ -115,6 +115,11 @@ class Recorded(Tensor):
 
     def clone(self) -> Tensor:
         return self
+
+    def check(self, exception: str, message: str) -> None:
+        """Raise a builtin exception when what is recorded runs, unless the only element is true then."""
+        held = self._recorder.emit(REGISTRY["item"], [self], {})
+        self._recorder.emit(REGISTRY["check"], held, {"exception": exception, "message": message})
 
     def backward(self, gradient: Any = None, retain_graph: bool = False) -> None:
         raise CallError(diagnostic("R0150", what="the gradient of a tensor"))

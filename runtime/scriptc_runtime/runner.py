@@ -8,6 +8,7 @@ import numpy as np
 
 import scriptc.ir.ops  # noqa: F401  (fills the table that planning reads)
 from scriptc.ir.graph import Function
+from scriptc.ir.passes.recompute import unmarked
 from scriptc.ir.types import IntType
 from scriptc_runtime.device import DeviceArray
 from scriptc_runtime.plan.bind import signature_of, type_of_value
@@ -27,7 +28,7 @@ class Runner:
     def __init__(self, function: Function, target: str = "cpu", counts: bool = False) -> None:
         self.function = function
         self._target = target
-        self._region = function.body
+        self._region = unmarked(function.body)
         self._plans: PlanCache[Plan] = PlanCache()
         self._counts: dict[object, set[object]] | None = {} if counts else None
 

@@ -1,4 +1,4 @@
-"""Surgery on loaded models (`scriptc.surgery`): other heads, LoRA adapters, fresh weights, other storage.
+"""Surgery on loaded models (`scriptc.surgery`): other heads, LoRA adapters, fresh weights, other storage, gradient checkpointing.
 
     model = scriptc.load("resnet.pt")
     scriptc.surgery.replace_head(model, "fc", out_features=5)
@@ -23,6 +23,7 @@ from scriptc.errors import CallError, CompileError, Diagnostic, diagnostic
 from scriptc.interp.generators import TorchGenerator
 from scriptc.ir.graph import StateEntry
 from scriptc.ir.history import Change
+from scriptc.ir.passes.recompute import marked
 from scriptc.ir.surgery import adapters as lora
 from scriptc.ir.surgery.heads import LAYERS, Head, with_head
 from scriptc.ir.surgery.storage import stored_as
@@ -154,6 +155,24 @@ def reinitialize(model: Module, patterns: Patterns, *, seed: int = 0) -> Module:
             if name in fresh:
                 tensor.copy_(of_type(fresh[name], tensor.dtype))
     model.history = (*model.history, Change(operation, tuple(chosen), {"seed": seed}))
+    return model
+
+
+def checkpoint(model: Module, patterns: Patterns) -> Module:
+    """Let backward compute the ops of the modules whose path matches again instead of keeping what they made: less memory, one forward more.
+
+    No patterns: none, not even those that the source asks for by torch.utils.checkpoint.
+    """
+    listed = [patterns] if isinstance(patterns, str) else list(patterns)
+    chosen = set(_matching([m.path for m in model.program.modules if m.path], listed, "checkpoint"))
+
+    def part_of(scope: str) -> str | None:
+        """The outermost chosen module that this one lies in."""
+        parts = scope.split(".")
+        return next((path for i in range(len(parts)) if (path := ".".join(parts[:i + 1])) in chosen), None)
+
+    functions = {key: marked(function, part_of) for key, function in model.program.functions.items()}
+    model._changed(replace(model.program, functions=functions), {}, Change("checkpoint", tuple(listed), {}))
     return model
 
 

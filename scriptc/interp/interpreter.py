@@ -124,7 +124,7 @@ class Interpreter:
 
 _CONTROL: dict[str, Callable[[Interpreter, Op, list[Any]], Sequence[Any]]] = {
     "if": Interpreter.branch, "loop": Interpreter.loop, "check": Interpreter.check, "print": Interpreter.show,
-    "undefined": Interpreter.undefined,
+    "undefined": Interpreter.undefined, "checkpoint": lambda interpreter, op, operands: (),
 }
 
 

@@ -19,6 +19,7 @@ from scriptc.ir.expressions import Expr
 from scriptc.ir.graph import Function, Literal, Op, Region, Value, literal, walk
 from scriptc.ir.passes.dce import eliminate_dead_code
 from scriptc.ir.passes.pipeline import optimize
+from scriptc.ir.passes.recompute import segments
 from scriptc.ir.printer import usual_parameters, usual_structure
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.rewrite import RewriteBuilder, rewrite
@@ -58,15 +59,16 @@ def differentiate(function: Function, *, wrt_inputs: Collection[int] = (), wrt_s
 
     forward_builder = Builder()
     loops: dict[Op, tuple[Value, ...]] = {}
-    for op in function.ops:
-        if op.name == "loop" and any(r in active for r in op.results):
-            loops[op] = save_iterations(forward_builder, op)
-        else:
-            forward_builder.append(op)
+    for item in segments(function.ops):
+        for op in item if isinstance(item, list) else [item]:
+            if op is item and op.name == "loop" and any(r in active for r in op.results):
+                loops[op] = save_iterations(forward_builder, op)
+            else:
+                forward_builder.append(op)
     forward_ops = forward_builder.take()
 
     builder = Builder()
-    adjoint = Adjoint(builder, active, loops)
+    adjoint = Adjoint(builder, active, loops, read_again=frozenset(sources))
     for index, value in zip(wanted, incoming, strict=True):
         adjoint.add(function.results[index], Expr(value, builder))
     adjoint.run(function.ops)
@@ -143,6 +145,11 @@ def mark(op: Op, active: set[Value]) -> None:
 
 def active_free(op: Op, active: set[Value]) -> list[Value]:
     """The active values that an op's regions read from outside, in order of first use."""
+    return [v for v in free_values(op.regions) if v in active]
+
+
+def free_values(regions: Sequence[Region]) -> list[Value]:
+    """The values that regions read from outside, in order of first use."""
     found: dict[Value, None] = {}
     made: set[Value] = set()
 
@@ -154,9 +161,9 @@ def active_free(op: Op, active: set[Value]) -> list[Value]:
                 visit(nested)
             made.update(inner.results)
         found.update(dict.fromkeys(region.results))
-    for region in op.regions:
+    for region in regions:
         visit(region)
-    return [v for v in found if v in active and v not in made]
+    return [v for v in found if v not in made]
 
 
 def values_used(function: Function) -> set[Value]:
@@ -240,10 +247,11 @@ class Adjoint:
     """
 
     def __init__(self, builder: Builder, active: set[Value], loops: Mapping[Op, tuple[Value, ...]],
-                 rename: Mapping[Value, Value] | None = None) -> None:
+                 rename: Mapping[Value, Value] | None = None, read_again: frozenset[Value] = frozenset()) -> None:
         self.builder = builder
         self.active = active
         self.loops = loops
+        self.read_again = read_again    # what is there for the backward anyway: parameters
         self.rename = dict(rename or {})
         self.gradients: dict[Value, Expr] = {}
         self.parts: dict[Value, list[tuple[Op, Part]]] = {}        # gradients of values taken apart
@@ -312,18 +320,51 @@ class Adjoint:
     def run(self, ops: Sequence[Op]) -> None:
         """Walk `ops` backwards."""
         self.shared = shared_weights(ops)
-        for op in reversed(ops):
-            for result in op.results:
-                self.settle(result)
-            if not any(r in self.gradients for r in op.results):
-                continue
-            with self.builder.at(op.location):
-                if op.name == "if":
-                    self.branch(op)
-                elif op.name == "loop":
-                    self.loop(op)
-                else:
-                    self.rule(op)
+        for item in reversed(segments(ops)):
+            if isinstance(item, list):
+                self.segment(item)
+            else:
+                self.step(item)
+
+    def step(self, op: Op) -> None:
+        """Back through one op."""
+        for result in op.results:
+            self.settle(result)
+        if not any(r in self.gradients for r in op.results):
+            return
+        with self.builder.at(op.location):
+            if op.name == "if":
+                self.branch(op)
+            elif op.name == "loop":
+                self.loop(op)
+            else:
+                self.rule(op)
+
+    def segment(self, ops: Sequence[Op]) -> None:
+        """Back through ops of which the forward keeps nothing: they run again, from what they read, once their gradient is there."""
+        results = [r for op in ops for r in op.results]
+        for result in results:
+            self.settle(result)
+        arriving = [(r, self.gradients[r]) for r in results if r in self.gradients]
+        after = next((g.value for _, g in arriving if isinstance(g.type, TensorType)), None)
+        if after is None:       # lists of gradients: nothing to wait for
+            for op in reversed(ops):
+                self.step(op)
+            return
+        made = set(results)
+        outer = [v for v in free_values((Region((), tuple(ops), ()),)) if v not in made and not isinstance(v, Literal)]
+        with self.builder.at(ops[-1].location):
+            again = {v: self.builder.emit_one("checkpointed", [self.renamed(v), after]) for v in outer
+                     if isinstance(v.type, TensorType) and v not in self.read_again}
+        inner = self.run_again(ops, again)
+        for result, gradient in arriving:
+            inner.add(result, gradient)
+        inner.run(ops)
+        for value in outer:
+            if value in self.active:
+                inner.settle(value)
+                if value in inner.gradients:
+                    self.add(value, inner.gradients[value])
 
     def rule(self, op: Op) -> None:
         """Back through one op, by its own rule."""
@@ -426,7 +467,7 @@ class Adjoint:
                 loops[op] = save_iterations(self.builder, copy)
             else:
                 self.builder.append(copy)
-        return Adjoint(self.builder, self.active, loops, rename)
+        return Adjoint(self.builder, self.active, loops, rename, self.read_again)
 
     def loop(self, op: Op) -> None:
         """Back through the iterations: restore what each began with, run it again, walk it backwards."""

@@ -14,6 +14,7 @@ from scriptc.ir.builder import Builder
 from scriptc.ir.graph import Function, Group, Leaf, Parameter, Value
 from scriptc.ir.registry import REGISTRY, OpError
 from scriptc.ir.types import FLOAT, INT, IntType, ListType, OptionalType, TensorType, TupleType, float32, float64
+from tests.ops.agreement import GRADIENT_TOLERANCE
 from tests.samples import normal
 
 ELEMENT = TensorType(float64, (None, 3))
@@ -70,7 +71,7 @@ def test_gradients_flow_through_lists(name: str) -> None:
         return float((results[0] * seed).sum())
 
     along = sum(float((g * d).sum()) for g, d in zip(found, directions, strict=True))
-    assert np.isclose(along, (moved(1e-6) - moved(-1e-6)) / 2e-6, rtol=1e-5, atol=1e-6)
+    assert np.isclose(along, (moved(1e-6) - moved(-1e-6)) / 2e-6, rtol=GRADIENT_TOLERANCE, atol=GRADIENT_TOLERANCE)
 
 
 def test_every_container_op_with_a_gradient_is_tried() -> None:

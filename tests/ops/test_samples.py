@@ -42,7 +42,6 @@ def test_the_gradient_is_that_of_torch(sample: Sample) -> None:
     check_torch_gradient(sample)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_differentiable_op_of_a_sampled_family_has_a_gradient_sample(family: str) -> None:
-    ops = {name for name, op in REGISTRY.items() if op.family == family and op.vjp is not None}
+def test_every_differentiable_op_has_a_gradient_sample() -> None:
+    ops = {name for name, op in REGISTRY.items() if op.vjp is not None and op.family != "container"}     # tests/ops/test_lists.py has those
     assert ops - {s.op for s in DIFFERENTIABLE} == set()

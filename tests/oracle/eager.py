@@ -15,16 +15,30 @@ import torch
 from benchmarks.packages import importable
 
 
-def main(site: str, specification: str, out: str) -> None:
-    spec = json.loads(Path(specification).read_text())
+def built(site: str, spec: dict[str, Any]) -> torch.nn.Module:
+    """The model that `spec` constructs, with its weights."""
     importable([Path(site)], spec.get("bare", []), spec.get("stubs", []))
     names: dict[str, Any] = {"torch": torch}
     exec(spec["imports"], names)
     torch.manual_seed(0)
     model = eval(spec["constructor"], names)
     if spec.get("weights"):
-        loaded = torch.load(Path(site, spec["weights"]), map_location="cpu", weights_only=True)
-        model.load_state_dict(loaded, strict=False)
+        model.get_submodule(spec.get("part", "")).load_state_dict(read_weights(Path(site, spec["weights"])), strict=False)
+    return model
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint."""
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    loaded: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return loaded
+
+
+def main(site: str, specification: str, out: str) -> None:
+    model = built(site, json.loads(Path(specification).read_text()))
     model.eval()
     torch.save(model.state_dict(), Path(out, "weights.pt"))
     with np.load(Path(out, "inputs.npz")) as inputs, torch.no_grad():

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from scriptc_runtime import Module, load
 from scriptc_runtime.optim import swa_utils
 
+import scriptc
 from scriptc.errors import CallError
 from scriptc.ir.types import DTYPES, TensorType
 
@@ -101,3 +103,52 @@ def test_what_requires_a_gradient_is_saved(model: Module, tmp_path: Any) -> None
     assert not next(load(tmp_path / "frozen.pt").parameters()).requires_grad
     model.requires_grad_(True).save(tmp_path / "free.pt")
     assert next(load(tmp_path / "free.pt").parameters()).requires_grad
+
+
+
+NORMS = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(4, 3, 3), nn.BatchNorm2d(3, momentum=None), nn.ReLU())
+
+    def forward(self, x):
+        return self.second(self.first(x)).mean((2, 3))
+"""
+
+
+def images(number: int) -> np.ndarray:
+    """Batches of several sizes, means and deviations."""
+    return (np.random.default_rng(number).standard_normal((3 + number, 2, 9, 9)) * (1 + number) + number).astype(np.float32)
+
+
+@pytest.mark.oracle
+def test_batch_norms_get_the_statistics_of_all_batches(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    names: dict[str, Any] = {}
+    exec(NORMS, names)
+    torch.manual_seed(0)
+    theirs = names["Net"]()
+    for number in range(3):     # running statistics that are not those of a fresh net
+        theirs(torch.from_numpy(images(number)))
+    torch.save(theirs.state_dict(), tmp_path / "net.pth")
+    (tmp_path / "net.py").write_text(NORMS)
+    mine = scriptc.compile(tmp_path / "net.py", entry="Net()", inputs=["float32[N,2,9,9]"], weights=tmp_path / "net.pth")
+    averaged = swa_utils.AveragedModel(mine)
+    swa_utils.update_bn([images(n) for n in range(4)], averaged)
+    torch.optim.swa_utils.update_bn([(torch.from_numpy(images(n)), None) for n in range(4)], theirs)
+    found = averaged.module.state_dict()
+    for name, value in theirs.state_dict().items():
+        assert np.allclose(found[name].numpy(), value.numpy(), rtol=1e-5, atol=1e-5), name
+    assert not averaged.module.training
+    assert np.allclose(averaged(images(5)).numpy(), theirs.eval()(torch.from_numpy(images(5))).detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_without_batch_norms_is_left_alone(model: Module) -> None:
+    swa_utils.update_bn(iter(()), model)
+    assert np.array_equal(model.state_dict()["shift"].numpy(), np.zeros(3))

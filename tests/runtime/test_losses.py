@@ -184,3 +184,24 @@ def test_names_are_importable_by_torchs_path() -> None:
     import scriptc.nn.functional as F
 
     assert F is functional and F.mse_loss is functional.mse_loss
+
+
+@pytest.mark.parametrize(("name", "arguments", "message"), [
+    ("cross_entropy", (A, np.array([1, 0, 7, 2])), "Target 7 is out of bounds"),
+    ("cross_entropy", (A, np.array([1, 0, -1, 2])), "Target -1 is out of bounds"),
+    ("nll_loss", (LOGP, np.array([1, 5, 0, 2])), "Target 5 is out of bounds"),
+    ("multi_margin_loss", (A, np.array([1, 0, 9, 2])), "index 9 is out of bounds"),
+    ("multilabel_margin_loss", (A, np.where(LISTED == 4, 8, LISTED)), "index 8 is out of bounds"),
+    ("ctc_loss", (FRAMES, np.where(SPELLED == 4, 6, SPELLED), SIZES, COUNTS), "Target 6 is out of bounds"),
+    ("ctc_loss", (FRAMES, np.where(SPELLED == 4, -2, SPELLED), SIZES, COUNTS), "Target -2 is out of bounds"),
+])
+def test_a_class_that_is_none_is_told_by_its_number(name: str, arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(IndexError, match=message):
+        getattr(functional, name)(*arguments)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, float("nan")])
+def test_probabilities_outside_of_0_and_1_are_told(value: float) -> None:
+    p = np.array([0.5, value, 1.0, 0.0], np.float32)
+    with pytest.raises(RuntimeError, match="between 0 and 1"):
+        functional.binary_cross_entropy(p, np.ones(4, np.float32))

@@ -30,6 +30,8 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("Adadelta", {}), ("Adadelta", {"lr": 0.5, "rho": 0.8, "eps": 1e-4, "weight_decay": 0.1}), ("Adadelta", {"maximize": True}),
     ("Adafactor", {}), ("Adafactor", {"lr": 0.1, "beta2_decay": -0.5, "eps": (1e-4, 1e-2), "d": 1.5, "weight_decay": 0.1}),
     ("Adafactor", {"maximize": True}),
+    ("Rprop", {}), ("Rprop", {"lr": 0.1, "etas": (0.3, 1.5), "step_sizes": (1e-3, 0.5), "maximize": True}),
+    ("ASGD", {}), ("ASGD", {"lr": 0.1, "lambd": 0.01, "alpha": 0.6, "t0": 20, "weight_decay": 0.1}), ("ASGD", {"t0": 0.0, "maximize": True}),
 ]
 ONE_EACH = {name: settings for name, settings in SETTINGS if name != "SGD" or "momentum" in settings}
 IDS = [f"{name}-{','.join(settings)}" for name, settings in SETTINGS]
@@ -371,6 +373,7 @@ def test_how_torch_runs_steps_may_be_said(name: str) -> None:
     (lambda p: optim.Adadelta([p], rho=1.5), "R0130"), (lambda p: optim.Adamax([p], betas=(-1, 0.9)), "R0130"),
     (lambda p: optim.NAdam([p], momentum_decay=-1), "R0130"), (lambda p: optim.Lion([p], betas=(0.9,)), "R0130"),
     (lambda p: optim.Adafactor([p], d=0.5), "R0130"), (lambda p: optim.Adafactor([p], eps=(-1, 0.1)), "R0130"),
+    (lambda p: optim.Rprop([p], etas=(1.1, 1.2)), "R0130"), (lambda p: optim.Rprop([p], step_sizes=(1.0, 0.5)), "R0130"),
     (lambda p: optim.Adafactor([p], beta2_decay=0.5), "R0130"), (lambda p: optim.LBFGS([p], line_search_fn="armijo"), "R0130"),
     (lambda p: optim.LBFGS([{"params": [p]}, {"params": []}]), "R0130"),
     (lambda p: optim.SGD([p]).load_state_dict({"state": {}, "param_groups": []}), "R0132"),

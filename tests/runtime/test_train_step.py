@@ -298,3 +298,36 @@ def test_training_follows_torch(name: str, steps: int) -> None:
         loss.backward()
         other.step()
         assert np.isclose(step(x, t).item(), loss.item(), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("warm", [0, 2])
+def test_a_step_that_fails_leaves_counters_where_they_were(warm: int) -> None:
+    """A class out of range is told by its number, and the next step is the one that would have been."""
+    a, b = fresh("Perceptron"), fresh("Perceptron")
+    first, second = (optim.AdamW(m.parameters(), lr=0.01) for m in (a, b))
+    steps = [train_step(m, loss=F.cross_entropy, optimizer=o) for m, o in ((a, first), (b, second))]
+    given = list(batches("Perceptron", 4))
+    for x, target in given[:warm]:
+        for step in steps:
+            step(x, target)
+    with pytest.raises(IndexError, match="Target 9 is out of bounds"):
+        steps[0](given[warm][0], np.full(4, 9))
+    for x, target in given[warm:]:
+        assert steps[0](x, target).item() == steps[1](x, target).item()
+    same(a, b, 0)
+    assert [e["step"] for e in first.state_dict()["state"].values()] == [e["step"] for e in second.state_dict()["state"].values()]
+
+
+def test_an_optimizer_step_that_fails_leaves_counters_where_they_were() -> None:
+    model = fresh("Perceptron")
+    optimizer = optim.Adam(model.parameters())
+    parameters = list(model.parameters())
+    for p in parameters:
+        p.grad = np.ones(p.shape, np.float32)
+    parameters[-1].grad = np.ones(p.shape[0] + 1, np.float32)
+    with pytest.raises(RuntimeError, match="shape"):
+        optimizer.step()
+    assert not any(optimizer.state.values())
+    parameters[-1].grad = np.ones(p.shape, np.float32)
+    optimizer.step()
+    assert all(entries["step"] == 1 for entries in optimizer.state.values())

@@ -1,6 +1,9 @@
 """Convolutions of 1 to 3 dimensions over strides, paddings, dilations, groups and dtypes."""
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from tests.samples import Sample, functional, normal
 
 # spatial sizes, kernel, channels in and out, groups, stride, padding, dilation
@@ -16,6 +19,16 @@ GEOMETRIES = [
 ]
 
 
+def gradient_of(part: str, window: dict[str, Any]) -> Callable[..., Any]:
+    """torch.nn.grad's gradient of a convolution to its input or weight; the last operand gives the shape."""
+    def call(g: Any, other: Any, like: Any) -> Any:
+        import torch
+
+        made = getattr(torch.nn.grad, f"conv{other.ndim - 2}d_{part}")
+        return made(like.shape, other, g, **window) if part == "input" else made(other, like.shape, g, **window)
+    return call
+
+
 def samples() -> list[Sample]:
     found = []
     for sizes, kernel, inputs, outputs, groups, stride, padding, dilation in GEOMETRIES:
@@ -24,6 +37,14 @@ def samples() -> list[Sample]:
         meaning = functional(f"conv{len(sizes)}d", **window)
         found += [Sample("convolution", (x, weight, bias), window, meaning, True),
                   Sample("convolution", (x, weight, None), window, meaning, True)]
+        made = [(s + 2 * p - d * (k - 1) - 1) // t + 1 for s, k, t, p, d in zip(sizes, kernel, stride, padding, dilation, strict=True)]
+        g = normal(2, outputs, *made)
+        found += [Sample("convolution_input_gradient", (g, weight, x), window, gradient_of("input", window), True, wrt=(0, 1)),
+                  Sample("convolution_weight_gradient", (g, x, weight), window, gradient_of("weight", window), True, wrt=(0, 1))]
+        if max(made) > 1:       # what a transposed convolution with output padding asks for
+            short = g[(slice(None), slice(None), *(slice(max(1, n - 1)) for n in made))].copy()
+            found += [Sample("convolution_input_gradient", (short, weight, x), window, None, True, wrt=(0, 1)),
+                      Sample("convolution_weight_gradient", (short, x, weight), window, None, True, wrt=(0, 1))]
         back = {**window, "output_padding": tuple(max(s, d) - 1 for s, d in zip(stride, dilation, strict=True))}
         turned = normal(inputs, outputs // groups, *kernel)
         meaning = functional(f"conv_transpose{len(sizes)}d", **back)

@@ -41,6 +41,7 @@ def samples() -> list[Sample]:
         add("unfold", (x,), {"dim": dim, "size": size, "step": step}, lambda x, a=(dim, size, step): x.unfold(*a), True)
     for sizes, strides, offset in (((2, 2), (1, 3), 1), ((3,), (0,), 2), ((), (), 0), ((2, 2, 2), (2, 1, 1), 0)):
         add("as_strided", (x, offset, *sizes, *strides), {}, lambda x, *_, a=(sizes, strides, offset): x.as_strided(*a), True)
+    add("checkpointed", (x, normal(2)), {}, lambda x, after: x, True, wrt=(0,))
     return found
 
 

@@ -41,6 +41,44 @@ def test_one_argument_takes_the_one_array_left(archive: Archive, tmp_path: Path)
     assert prepared(archive("linear"), data=(str(tmp_path / "d.npz"),), target="kind").target_name == "kind"
 
 
+def test_images_change_from_epoch_to_epoch_and_never_otherwise(archive: Archive, tmp_path: Path) -> None:
+    """The same in every order and split of batches, which is what a resumed run needs; evaluation sees the images as they are."""
+    images = np.random.default_rng(0).random((6, 12, 16)).astype(np.float32)
+    np.savez(tmp_path / "d.npz", image=images[:, None], y=[0, 1] * 3)
+    options = {"data": (str(tmp_path / "d.npz"),), "eval_split": 0.34, "seed": 3}
+    trainer = prepared(archive("gray"), augment=("flip", "vertical_flip:p=0.3", "crop:padding=2"), mean=("0.5",), **options)
+    plain = prepared(archive("gray"), mean=("0.5",), **options)
+
+    def taken(*positions: int) -> np.ndarray:
+        found: np.ndarray = trainer.training.__getitems__(list(positions))[0]["image"]
+        return found
+
+    first = taken(0, 1, 2, 3)
+    assert np.array_equal(first[[2, 0]], taken(2, 0))
+    trainer.training.epoch = 1
+    assert not np.array_equal(first, taken(0, 1, 2, 3))
+    unchanged = plain.training.__getitems__([0, 1, 2, 3])[0]["image"]
+    assert not np.array_equal(first, unchanged)
+    assert np.array_equal(trainer.evaluation.__getitems__([0, 1])[0]["image"], plain.evaluation.__getitems__([0, 1])[0]["image"])
+    for changed, original in zip(first, unchanged, strict=True):        # a mirrored window; what lies outside was zero before the mean
+        candidates = [np.pad(o + 0.5, ((0, 0), (2, 2), (2, 2)))[:, y:y + 12, x:x + 16] - 0.5 for o in
+                      (original, original[:, ::-1], original[:, :, ::-1], original[:, ::-1, ::-1]) for y in range(5) for x in range(5)]
+        assert any(np.allclose(changed, c, atol=1e-6) for c in candidates)
+
+
+@pytest.mark.parametrize(("augment", "code"), [("turn", "R0203"), ("flip:q=1", "R0203"), ("flip:p=2", "R0202"), ("crop:padding=1.5", "R0202")])
+def test_changes_of_images_that_do_not_exist_are_refused(archive: Archive, tmp_path: Path, augment: str, code: str) -> None:
+    np.savez(tmp_path / "d.npz", image=np.zeros((2, 1, 12, 16), np.float32), y=[0, 1])
+    with pytest.raises(TrainingError) as caught:
+        prepared(archive("gray"), data=(str(tmp_path / "d.npz"),), augment=(augment,))
+    assert caught.value.code == code
+
+
+def test_rows_are_no_images(archive: Archive, rows: Path) -> None:
+    with pytest.raises(TrainingError, match="images"):
+        prepared(archive("linear"), data=(str(rows),), augment=("flip",))
+
+
 def test_labels_may_be_text(archive: Archive, tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", x=np.eye(3, dtype=np.float32), y=np.array(["no", "yes", "no"]))
     trainer = prepared(archive("linear"), data=(str(tmp_path / "d.npz"),))

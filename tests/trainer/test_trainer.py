@@ -12,7 +12,7 @@ from scriptc_runtime.trainer import Settings, Trainer
 from scriptc_runtime.trainer.losses import LOSSES
 
 import scriptc
-from scriptc.errors import Diverged, TrainingError
+from scriptc.errors import CallError, Diverged, TrainingError
 
 Archive = Callable[[str], Path]
 
@@ -226,3 +226,15 @@ def test_what_was_known_of_the_archive_is_kept(archive: Archive, rows: Path, tmp
 def test_worker_threads_change_nothing(train: Callable[..., Trainer]) -> None:
     results = [dataclasses.replace(train(workers=n, epochs=2, eval_split=0.2).run()).history for n in (0, 2)]
     assert results[0] == results[1]
+
+
+def test_modules_computed_again_train_alike(archive: Archive, tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", image=np.random.default_rng(0).random((8, 1, 12, 16)).astype(np.float32), y=[0, 1] * 4)
+    losses = []
+    for recompute in ((), ("conv",)):
+        settings = Settings(data=(str(tmp_path / "d.npz"),), output=str(tmp_path / "out.pt"), epochs=3, optimizer="sgd:lr=0.5", recompute=recompute)
+        losses.append([row["loss"] for row in Trainer.start(archive("gray"), settings).run().history])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    assert losses[0][2] < losses[0][0]
+    with pytest.raises(CallError, match="trunk"):
+        Trainer.start(archive("gray"), settings.changed({"recompute": ("trunk",)}))

@@ -119,6 +119,8 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
 def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:
     """-(t log(p) + (1 - t) log(1 - p)), each logarithm held above -100 and p (1 - p) in the gradient above 1e-12, as in torch."""
     p, t = input, _like(target, input)
+    inside: Any = apply(REGISTRY["all"], (apply(REGISTRY["logical_and"], (p >= 0.0, p <= 1.0), {}),), {"dims": None, "keepdim": False})
+    inside.check("RuntimeError", "all elements of input should be between 0 and 1")
     yes, no = p.log().clamp(-100.0, None), (-p).log1p().clamp(-100.0, None)
     # torch's own gradient, which does not vanish where the logarithms are held: a product with 0 that only the gradient sees.
     slope = ((p - t) / (p * (1.0 - p)).clamp(1e-12, None)).detach()

@@ -7,10 +7,13 @@ from scriptc_runtime.optim.adafactor import Adafactor
 from scriptc_runtime.optim.adam import Adam, AdamW
 from scriptc_runtime.optim.adam_variants import Adamax, Lion, NAdam, RAdam
 from scriptc_runtime.optim.adaptive import Adadelta, Adagrad, RMSprop
+from scriptc_runtime.optim.asgd import ASGD
 from scriptc_runtime.optim.base import Optimizer
 from scriptc_runtime.optim.lbfgs import LBFGS
+from scriptc_runtime.optim.rprop import Rprop
 from scriptc_runtime.optim.sgd import SGD
 
 __all__ = [
-    "LBFGS", "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "NAdam", "Optimizer", "RAdam", "RMSprop", "lr_scheduler",
+    "ASGD", "LBFGS", "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "NAdam", "Optimizer", "RAdam", "RMSprop", "Rprop",
+    "lr_scheduler",
 ]

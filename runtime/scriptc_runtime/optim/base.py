@@ -104,13 +104,16 @@ class Optimizer:
         found: dict[tuple[object, ...], tuple[int, dict[str, Any]]] = {}
         sets: list[NumberSet] = []
         indices: list[int] = []
+        before: list[dict[str, Any] | None] = []
         for parameter, group in zip(parameters, groups, strict=True):
             entries = self.state.get(parameter)
             first = not entries
             if not entries:
                 entries = self.state[parameter] = self.initial(parameter._array, group)
             dtype = parameter._array.dtype
-            key = (id(group), dtype, first, *[entries[name] for name in self.scalars])
+            counters = {name: entries[name] for name in self.scalars}
+            before.append(None if first else counters)
+            key = (id(group), dtype, first, *counters.values())
             leader = found.get(key)
             if leader is None:
                 found[key] = len(sets), entries
@@ -120,7 +123,7 @@ class Optimizer:
             indices.append(leader[0])
             for name in self.scalars:
                 entries[name] = leader[1][name]
-        return Begun(parameters, [self.state[p] for p in parameters], indices, sets)
+        return Begun(parameters, [self.state[p] for p in parameters], indices, sets, before)
 
     # What a subclass says.
 

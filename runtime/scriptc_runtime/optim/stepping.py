@@ -25,12 +25,24 @@ class NumberSet:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A step that has begun: parameters with their states, and for each the index of its set of numbers."""
+    """A step that has begun: parameters with their states, and for each the index of its set of numbers.
+
+    `before`: what the counters of each state stood at, None for a state that the step has made.
+    """
 
     parameters: Sequence[Tensor]
     states: Sequence[dict[str, Any]]
     indices: Sequence[int]
     sets: Sequence[NumberSet]
+    before: Sequence[dict[str, Any] | None] = ()
+
+    def undo(self) -> None:
+        """Set counters back and forget new states: the step has failed, and the next one begins where this one did."""
+        for entries, counters in zip(self.states, self.before, strict=False):
+            if counters is None:
+                entries.clear()     # no entries: the next step makes them
+            else:
+                entries.update(counters)
 
     def layout(self) -> tuple[object, ...]:
         """What the program depends on, besides shapes, which parameters keep."""
@@ -89,6 +101,13 @@ class Stepper:
 
     def run(self, begun: Begun, gradients: Sequence[np.ndarray]) -> None:
         """Update the parameters and their states in place. `gradients` are not changed."""
+        try:
+            self._run(begun, gradients)
+        except BaseException:
+            begun.undo()
+            raise
+
+    def _run(self, begun: Begun, gradients: Sequence[np.ndarray]) -> None:
         arrays = [p._writable() for p in begun.parameters]
         contiguous = all(array.flags.c_contiguous for array in arrays)
         dtypes = tuple(g.dtype for g in gradients)

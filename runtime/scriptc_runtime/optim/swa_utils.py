@@ -6,16 +6,18 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from scriptc.errors import CallError, diagnostic
+from scriptc.ir.modes import running_statistics, telling_statistics
 from scriptc_runtime.device import host
 from scriptc_runtime.module import IncompatibleKeys, Module
 from scriptc_runtime.optim.base import Optimizer
 from scriptc_runtime.optim.lr_scheduler import LRScheduler
+from scriptc_runtime.tape import no_grad
 from scriptc_runtime.tensor import Tensor
 
 Average = Callable[[Tensor, Tensor, int], Any]
@@ -131,6 +133,36 @@ class AveragedModel:
         found = self.module.load_state_dict(rest, strict)
         self.n_averaged = int(np.asarray(state_dict.get(_COUNT, self.n_averaged)))
         return IncompatibleKeys([_PREFIX + n for n in found.missing_keys], found.unexpected_keys)
+
+
+@no_grad()
+def update_bn(loader: Iterable[Any], model: Module | AveragedModel, device: str | None = None) -> None:
+    """Give batch norms the mean of the statistics of all batches, which averaged weights need: one pass over `loader`.
+
+    Of a batch that is a list or tuple the first item is the model's argument. Nothing happens to a model without running statistics.
+    """
+    module = model.module if isinstance(model, AveragedModel) else model
+    if device is not None:
+        module.to(device)
+    forms = [key for key in module._methods.get("forward", ()) if key.partition(":")[2].startswith("train")]
+    names = dict.fromkeys(name for key in forms for pair in running_statistics(module.program.functions[key], lambda scope: True).values()
+                          for name in pair)
+    for name in names:
+        module._state[name].copy_(np.array(name.endswith("var"), module._state[name]._array.dtype))
+        if (counter := module._state.get(f"{name.rpartition('.')[0]}.num_batches_tracked")) is not None:
+            counter.zero_()
+    keys = [f"{key}@statistics" for key in forms]
+    module._variants.update((made, telling_statistics(module.program.functions[key])) for key, made in zip(forms, keys, strict=True)
+                            if made not in module._variants)
+    means: dict[str, np.ndarray] = {}
+    for count, batch in enumerate(loader if names else (), 1):
+        module._run(*module._bound_to(keys, "forward", [batch[0] if isinstance(batch, list | tuple) else batch], {}))
+        for name in names:
+            seen = host(module._state[name]._array)
+            share = seen.dtype.type(1.0 / count)
+            means[name] = seen.copy() if count == 1 else means[name] * (1 - share) + seen * share
+    for name, mean in means.items():
+        module._state[name].copy_(mean)
 
 
 class SWALR(LRScheduler):

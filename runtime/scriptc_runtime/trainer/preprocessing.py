@@ -1,7 +1,7 @@
 """What is done to a batch before the model sees it: reshape, scale, normalise. Kept in checkpoints and archives."""
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +26,13 @@ class Transform:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
 
-    def __call__(self, batch: np.ndarray) -> np.ndarray:
-        """[N, ...] as stored -> [N, ...] as the model takes it."""
+    def __call__(self, batch: np.ndarray, change: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
+        """[N, ...] as stored -> [N, ...] as the model takes it. `change` is done to images [N, C, H, W] before they are scaled."""
         if self.shape is not None:
             batch = batch.reshape(len(batch), *self.shape)
         batch = batch.astype(self.dtype, copy=False)
+        if change is not None and batch.ndim == 4 and self.dtype.kind == "f":
+            batch = change(batch)
         with np.errstate(all="ignore"):  # the loss tells of what is not finite
             if self.scale is not None:
                 batch = batch * np.array(self.scale).astype(self.dtype)

@@ -14,7 +14,7 @@ import numpy as np
 
 from scriptc.errors import CallError, Diverged, diagnostic
 from scriptc.ir.archive.encode import load_program, read_history, state_tensor
-from scriptc_runtime import versions
+from scriptc_runtime import surgery, versions
 from scriptc_runtime.cpu.team import set_num_threads
 from scriptc_runtime.device import host
 from scriptc_runtime.module import Module
@@ -25,6 +25,7 @@ from scriptc_runtime.random import Generator
 from scriptc_runtime.tape import no_grad
 from scriptc_runtime.tensor import Tensor
 from scriptc_runtime.trainer import checkpoint, logs
+from scriptc_runtime.trainer.augmentation import Augmented, augmentation_of
 from scriptc_runtime.trainer.losses import check_labels, loss_named, part_of
 from scriptc_runtime.trainer.metrics import Evaluation, check_metric, is_better_larger
 from scriptc_runtime.trainer.preprocessing import standardized, transforms_of
@@ -167,6 +168,8 @@ class Trainer:
         self.categories, self.target_name = data.categories, target
         self.samples = samples
         self.training: Any = Subset(samples, positions) if split else samples
+        if (augmentation := augmentation_of(settings, samples)) is not None:
+            self.training = Augmented(samples, positions, augmentation)
         self.evaluation: Any = None
         if held_out is not None:
             self.evaluation = bind(held_out, function, settings, transforms)
@@ -195,6 +198,8 @@ class Trainer:
                     raise fail("R0218", option=shown(option), pattern=pattern, known=_some([n for n, _ in model.named_parameters()]))
                 for parameter in matching:
                     parameter.requires_grad_(trained)
+        if settings.recompute and resumed is None:      # a checkpoint's program has it already
+            surgery.checkpoint(model, settings.recompute)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         choice = parse_choice("--optimizer", settings.optimizer)
         self.optimizer = optimizer_named(choice, self.parameters)
@@ -269,6 +274,8 @@ class Trainer:
         batches = list(self._batches(progress.order, progress.position))
         self.report.begin_epoch(progress.epoch + 1, self._batches_per_epoch(), self._batches_per_epoch() - len(batches))
         self.model.train(settings.mode == "train")
+        if isinstance(self.training, Augmented):
+            self.training.epoch = progress.epoch
         loader = DataLoader(self.training, batch_sampler=batches, num_workers=settings.workers, collate_fn=lambda batch: batch)
         done = 0
         for number, (positions, (inputs, target)) in enumerate(zip(batches, loader, strict=True)):

@@ -51,6 +51,8 @@ class Settings:
     mean: tuple[str, ...] = _option((), "Subtract this, after scaling: one number, or one per channel.", "[NAME=]NUMBERS")
     std: tuple[str, ...] = _option((), "Divide by this, after subtracting the mean.", "[NAME=]NUMBERS")
     standardize: bool = _option(False, "Take mean and standard deviation per channel or column from the training data.")
+    augment: tuple[str, ...] = _option((), "Change training images at random, before they are scaled: flip, vertical_flip:p=0.5, crop:padding=4.",
+                                       "NAME[:KEY=VALUE]")
     image_size: tuple[int, ...] = _option((), "Height and width of images, where the model leaves them open.", "H,W", "positive")
     prediction: str | None = _option(None, "The part of the model's result that the loss takes: logits, or 0.", "PART")
     loss: str = _option("cross_entropy", "The loss, with its settings: cross_entropy:label_smoothing=0.1.", "LOSS[:KEY=VALUE,...]")
@@ -63,6 +65,8 @@ class Settings:
     clip_grad_norm: float | None = _option(None, "Scale gradients so that their joint norm is at most this.", "NORM", "positive")
     freeze: tuple[str, ...] = _option((), "Do not train parameters whose name matches, such as 'features.*'.", "PATTERN")
     unfreeze: tuple[str, ...] = _option((), "Train parameters whose name matches, also where the archive has them frozen.", "PATTERN")
+    recompute: tuple[str, ...] = _option((), "Compute modules whose path matches, such as 'layers.*', again in the backward instead of keeping what "
+                                         "they made: less memory, one forward more.", "PATTERN")
     mode: str = _option("train", "eval: batch norms keep their statistics and nothing is dropped, as suits a head on a frozen network.",
                         "train|eval", "mode")
     metrics: tuple[str, ...] = _option((), "What to measure on the evaluation data: accuracy,f1,mae...", "NAME,...")

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -192,7 +192,17 @@ class Samples:
         return len(self.target)
 
     def __getitems__(self, positions: Sequence[int]) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        return {name: self.transforms[name](column.take(positions)) for name, column in self.inputs.items()}, self.target.take(positions)
+        return self.taken(positions)
+
+    def taken(self, positions: Sequence[int], change: Callable[[np.ndarray], np.ndarray] | None = None) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """The samples at `positions`, images changed by `change`."""
+        return {name: self.transforms[name](column.take(positions), change) for name, column in self.inputs.items()}, self.target.take(positions)
+
+    def is_images(self, name: str) -> bool:
+        """True for an argument that takes floating-point images [C, H, W]."""
+        transform = self.transforms[name]
+        shape = transform.shape if transform.shape is not None else self.inputs[name].sample_shape
+        return len(shape) == 3 and transform.dtype.kind == "f"
 
     def __getitem__(self, position: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
         inputs, target = self.__getitems__([position])

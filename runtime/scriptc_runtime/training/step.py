@@ -120,13 +120,20 @@ class _Call:
         options = step._options
         phase = Options(options.clip_norm, options.clip_value, 1.0 / step._accumulate, gathers=step._batches > 0, keeps=not last)
         begun = step.optimizer.begin(self._parameters, self._groups) if last else Begun(self._parameters, [{}] * len(self._parameters), [], [])
+        try:
+            loss = self._run(step, begun, phase, arguments)
+        except BaseException:
+            begun.undo()
+            raise
+        step._batches = 0 if last else step._batches + 1
+        return Tensor(loss)
+
+    def _run(self, step: TrainStep, begun: Begun, phase: Options, arguments: Sequence[Any]) -> np.ndarray:
         owned = [t._writable() if i in self._changed else t._array for i, t in enumerate(self._joint.owned)]
         fits = tuple(i for i in self._changed if i >= len(owned) or owned[i].flags.c_contiguous)
         program = self._programs.get((begun.layout(), phase, fits), lambda: self._planned(step, begun, phase, fits, arguments))
         gathered = [step._gathering(p) for p in self._parameters] if phase.gathers or phase.keeps else []
-        loss = program.run(begun, gathered, owned, arguments, self._joint.owned)
-        step._batches = 0 if last else step._batches + 1
-        return Tensor(loss)
+        return program.run(begun, gathered, owned, arguments, self._joint.owned)
 
     def _planned(self, step: TrainStep, begun: Begun, phase: Options, fits: Sequence[int], arguments: Sequence[Any]) -> _Program:
         begun.settle()

@@ -82,6 +82,7 @@ class Evaluator:
         self.recording = False                  # True while an exported method is staged
         self.training = False
         self.grad_enabled = True
+        self.autocast: Callable[..., Any] | None = None     # what ops are under torch.autocast, NotImplemented for those that stay
         self.constants_of_gradient: set[Value] = set()   # made under no_grad: no need to detach them again
         self.default_dtype_name = "float32"
         self.stack: list[Call] = []
@@ -244,6 +245,8 @@ class Evaluator:
 
     def op(self, name: str, *operands: Any, **attributes: Any) -> Any:
         """Apply an op to values of the language and wrap its result(s): tensors are read, results are fresh tensors."""
+        if self.autocast is not None and (found := self.autocast(self, name, operands, attributes)) is not NotImplemented:
+            return found
         if not self.recording:
             lazy = self._put_off(name, operands, attributes)
             if lazy is not None:

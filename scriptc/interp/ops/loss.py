@@ -131,19 +131,23 @@ def forward_scores(logs: np.ndarray, labels: np.ndarray, blank: int) -> np.ndarr
     return alpha
 
 
-def check_lengths(log_probs: np.ndarray, targets: np.ndarray, input_lengths: np.ndarray, target_lengths: np.ndarray) -> None:
-    """RuntimeError for a length that the arrays do not have."""
+def check_alignment(log_probs: np.ndarray, targets: np.ndarray, input_lengths: np.ndarray, target_lengths: np.ndarray) -> None:
+    """RuntimeError for a length that the arrays do not have, IndexError for a label that is no class."""
     if np.any((input_lengths < 0) | (input_lengths > log_probs.shape[0])):
         raise RuntimeError(f"Expected input_lengths to have value at most {log_probs.shape[0]}, but got value {int(input_lengths.max())}")
     if np.any((target_lengths < 0) | (target_lengths > targets.shape[1])):
         raise RuntimeError(f"Expected target_lengths to have value at most {targets.shape[1]}, but got value {int(target_lengths.max())}")
+    used = targets[np.arange(targets.shape[1]) < target_lengths[:, None]]
+    bad = used[(used < 0) | (used >= log_probs.shape[2])]
+    if bad.size:
+        raise IndexError(f"Target {int(bad[0])} is out of bounds.")
 
 
 @reference
 @widened
 def ctc_loss(log_probs: np.ndarray, targets: np.ndarray, input_lengths: np.ndarray, target_lengths: np.ndarray, *,
              blank: int) -> np.ndarray:
-    check_lengths(log_probs, targets, input_lengths, target_lengths)
+    check_alignment(log_probs, targets, input_lengths, target_lengths)
     losses = np.empty(log_probs.shape[1], log_probs.dtype)
     with np.errstate(all="ignore"):
         for n in range(len(losses)):

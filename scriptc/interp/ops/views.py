@@ -104,3 +104,8 @@ def as_strided_gradient(g: np.ndarray, x: np.ndarray, offset: int, *numbers: int
     total = np.zeros(x.size, g.dtype)
     np.add.at(total, places(x, offset, numbers).reshape(-1), g.reshape(-1))
     return total.reshape(x.shape)
+
+
+@reference
+def checkpointed(x: np.ndarray, after: np.ndarray) -> np.ndarray:
+    return x

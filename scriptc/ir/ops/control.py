@@ -59,6 +59,14 @@ def print_(*values: AnyValue, pattern: str) -> None:
     plain_pattern(pattern, len(values))
 
 
+@op(effects=True, no_gradient="it has no result")
+def checkpoint(*, begins: bool) -> None:
+    """What stands between a mark that begins and the next that does not is computed again for the backward, which keeps none of it.
+
+    That is gradient checkpointing (Chen et al. 2016). Marks inside others count for nothing.
+    """
+
+
 @op(no_gradient="it is never read")
 def undefined(*, type: str) -> Type:
     """A placeholder of the given type (in text form) for a variable that this path leaves unassigned; never read."""

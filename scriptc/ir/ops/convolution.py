@@ -115,7 +115,7 @@ def check_result_gradient(g: TensorType, result: TensorType) -> None:
             same_size(a, b, f"size {index} of g {shape_text(g.shape)} and of the result {shape_text(result.shape)}")
 
 
-@op(no_gradient="second derivatives of convolutions are not needed by any model seen")
+@op
 def convolution_input_gradient(g: Tensor, weight: Tensor, x: Tensor, *, stride: tuple[int, ...], padding: tuple[int, ...],
                                dilation: tuple[int, ...], groups: int = 1) -> Tensor:
     """The gradient of `convolution` to x; of x only the shape is used. g may lack places at the ends."""
@@ -123,7 +123,7 @@ def convolution_input_gradient(g: Tensor, weight: Tensor, x: Tensor, *, stride: 
     return x
 
 
-@op(no_gradient="second derivatives of convolutions are not needed by any model seen")
+@op
 def convolution_weight_gradient(g: Tensor, x: Tensor, weight: Tensor, *, stride: tuple[int, ...], padding: tuple[int, ...],
                                 dilation: tuple[int, ...], groups: int = 1) -> Tensor:
     """The gradient of `convolution` to its weight; of the weight only the shape is used. g may lack places at the ends."""
@@ -139,6 +139,28 @@ def bias_gradient(g: Any) -> Any:
 def _(g: Any, y: Any, x: Any, weight: Any, bias: Any, **attributes: Any) -> Any:
     return (convolution_input_gradient(g, weight, x, **attributes), convolution_weight_gradient(g, x, weight, **attributes),
             None if bias is None else bias_gradient(g))
+
+
+@convolution_input_gradient.gradient
+def _(v: Any, y: Any, g: Any, weight: Any, x: Any, **attributes: Any) -> Any:
+    return _places_of(convolution(v, weight, None, **attributes), g), convolution_weight_gradient(g, v, weight, **attributes), None
+
+
+@convolution_weight_gradient.gradient
+def _(v: Any, y: Any, g: Any, x: Any, weight: Any, **attributes: Any) -> Any:
+    return _places_of(convolution(x, v, None, **attributes), g), convolution_input_gradient(g, v, x, **attributes), None
+
+
+def _places_of(made: Any, g: Any) -> Any:
+    """A convolution's result without the places at the ends that g lacks."""
+    from scriptc.ir.ops.shape import size
+    from scriptc.ir.ops.views import slice_
+
+    if made.shape == g.shape and made.shape is not None and None not in made.shape:
+        return made
+    for dim in range(2, g.rank):
+        made = slice_(made, 0, size(g, dim=dim), 1, dim=dim)
+    return made
 
 
 @conv_transpose.gradient

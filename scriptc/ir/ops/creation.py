@@ -94,12 +94,7 @@ def _(g: Any, y: Any, x: Any, diagonal: Any) -> Any:
     return triu(g, diagonal), None
 
 
-@full.gradient
-def _(g: Any, y: Any, value: Any, *sizes: Any, dtype: DType) -> Any:
-    return (None,) * (1 + len(sizes))
-
-
-nondifferentiable("it depends on no tensor", arange, linspace, eye)
+nondifferentiable("it depends on no tensor", full, arange, linspace, eye)
 nondifferentiable("scalars carry no gradient", from_scalars)
 nondifferentiable("its result is integer", one_hot)
 

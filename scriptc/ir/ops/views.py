@@ -198,6 +198,15 @@ def unfold_gradient(g: Tensor, x: Tensor, *, dim: int, size: int, step: int) -> 
     return x
 
 
+@op
+def checkpointed(x: Tensor, after: Tensor) -> Tensor:
+    """x, for ops that are to run once `after` is there: what is computed again for a backward begins with it.
+
+    No op behind it is the same as one that reads x itself, so that nothing computed before is kept in its place.
+    """
+    return x
+
+
 # Gradients: reading a part spreads into zeros, writing one cuts it out.
 
 @slice_.gradient
@@ -235,3 +244,8 @@ def _(g: Any, y: Any, x: Any, source: Any, index: Any, *, dim: int) -> Any:
 def _(g: Any, y: Any, x: Any, source: Any, *, offset: int, dim1: int, dim2: int) -> Any:
     kept = diagonal_scatter(g, zero_for(g), offset=offset, dim1=dim1, dim2=dim2)
     return kept, diagonal(g, offset=offset, dim1=dim1, dim2=dim2)
+
+
+@checkpointed.gradient
+def _(g: Any, y: Any, x: Any, after: Any) -> Any:
+    return g, None

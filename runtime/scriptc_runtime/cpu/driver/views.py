@@ -10,7 +10,7 @@ from scriptc.interp.registry import REFERENCES
 from scriptc.ir.graph import Op
 
 VIEWS = frozenset(("reshape", "reshape_as", "permute", "expand", "expand_as", "squeeze", "unsqueeze", "slice", "select", "diagonal", "unfold",
-                   "flip"))
+                   "flip", "checkpointed"))
 
 View = Callable[[np.ndarray], np.ndarray]
 

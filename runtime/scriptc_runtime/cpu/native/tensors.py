@@ -159,7 +159,7 @@ def _permute(w: Writer, bound: BoundOp, operands: Sequence[Any]) -> Tensor:
     return _rearranged(x, shape, lambda index: [index[dims.index(d)] for d in range(len(dims))])
 
 
-@_operation("reshape", "reshape_as", "squeeze", "unsqueeze", "detach")
+@_operation("reshape", "reshape_as", "squeeze", "unsqueeze", "detach", "checkpointed")
 def _reshape(w: Writer, bound: BoundOp, operands: Sequence[Any]) -> Tensor:
     x, shape = w.row_major(_tensor(operands[0])), shape_of(bound)
     if isinstance(x, Cells):

@@ -106,7 +106,7 @@ for _backend in ("xpu", "mps"):
     _answer(False, "is_available", "is_current_stream_capturing", module=f"torch.{_backend}")
     _answer(0, "device_count", module=f"torch.{_backend}")
 _answer(False, "is_available", module="torch.backends.mps")
-_answer(False, "is_autocast_enabled", "are_deterministic_algorithms_enabled", "is_inference_mode_enabled")
+_answer(False, "are_deterministic_algorithms_enabled", "is_inference_mode_enabled")
 _answer(False, "is_scripting", "is_tracing", module="torch.jit")
 _answer(False, "is_compiling", "is_dynamo_compiling", "is_exporting", module="torch.compiler")
 _answer(None, "_log_api_usage_once", module="torch._C")
@@ -132,7 +132,7 @@ TORCH["torch"]["compile"] = Builtin("compile", identity_decorator)
 TORCH["torch"]["vmap"] = Builtin("vmap", lambda ev, a, k: ev.error("E0222", name="torch.vmap"))
 
 
-def _autocast() -> Class:
+def _decorating_nothing() -> Class:
     from scriptc.frontend.pylib.stdlib import null_context_class
 
     cls = null_context_class()
@@ -140,12 +140,11 @@ def _autocast() -> Class:
     return cls
 
 
-TORCH["torch"]["autocast"] = _autocast()
 for _module in ("torch.cuda.amp", "torch.amp"):
-    TORCH.setdefault(_module, {}).update({"autocast": _autocast(), "custom_fwd": Builtin("custom_fwd", identity_decorator),
+    TORCH.setdefault(_module, {}).update({"custom_fwd": Builtin("custom_fwd", identity_decorator),
                                           "custom_bwd": Builtin("custom_bwd", identity_decorator)})
-TORCH.setdefault("torch.profiler", {})["record_function"] = _autocast()
-TORCH.setdefault("torch.autograd.profiler", {})["record_function"] = _autocast()
+TORCH.setdefault("torch.profiler", {})["record_function"] = _decorating_nothing()
+TORCH.setdefault("torch.autograd.profiler", {})["record_function"] = _decorating_nothing()
 TORCH.setdefault("torch.hub", {})["load_state_dict_from_url"] = Builtin(
     "load_state_dict_from_url", lambda ev, a, k: ev.throw("RuntimeError", "weights are not downloaded while a model is compiled; pass --weights"))
 
@@ -214,6 +213,14 @@ def permanently(ev: Evaluator, function: Any, *arguments: Any) -> Any:
     finally:
         WORLD.journals = journals
         ev.recording = recording
+
+
+@torch_function("mark_checkpoint", module="__stage__")
+def mark_checkpoint(ev: Evaluator, begins: bool) -> None:
+    """Where a call of torch.utils.checkpoint begins and ends."""
+    if ev.recording:
+        ev.builder.location = ev.location()
+        ev.builder.emit("checkpoint", (), {"begins": begins})
 
 
 @torch_function("typename")

@@ -116,7 +116,7 @@ def tensor_property(*names: str) -> Callable[[Callable[..., Any]], Callable[...,
 
 
 _FAMILIES = ("promotion", "creation", "elementwise", "reduction", "shape", "indexing", "linalg", "context", "random", "tensor",
-             "dtypes", "special", "composites")
+             "dtypes", "special", "composites", "autocast")
 
 
 def _load() -> None:

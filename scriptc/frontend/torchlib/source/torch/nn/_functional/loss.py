@@ -3,6 +3,7 @@ import math
 
 import __ops__ as ops
 import torch
+from __stage__ import in_float32
 from torch.nn._functional.activation import logsigmoid
 from torch.nn._functional.distance import pairwise_distance
 
@@ -57,15 +58,18 @@ def _weighted_mean(losses, weight, reduction):
     return weighted.sum() / weight.expand_as(losses).sum() if reduction == "mean" else _reduced(weighted, reduction)
 
 
+@in_float32
 def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
     difference = input - target
     return _weighted_mean(difference * difference, weight, _reduction(size_average, reduce, reduction))
 
 
+@in_float32
 def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
     return _weighted_mean((input - target).abs(), weight, _reduction(size_average, reduce, reduction))
 
 
+@in_float32
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
     reduction = _reduction(size_average, reduce, reduction)
     if beta < 0:
@@ -76,6 +80,7 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
     return _reduced(torch.where(gap < beta, 0.5 * gap * gap / beta, gap - 0.5 * beta), reduction)
 
 
+@in_float32
 def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
@@ -86,6 +91,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     return _reduced(losses if weight is None else losses * weight, reduction)
 
 
+@in_float32
 def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
     if list(target.shape) != list(input.shape):
         raise ValueError(f"Using a target size ({target.size()}) that is different to the input size ({input.size()}) is deprecated. "
@@ -96,6 +102,7 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
     return _reduced(losses if weight is None else losses * weight, _reduction(size_average, reduce, reduction))
 
 
+@in_float32
 def binary_cross_entropy_with_logits(input, target, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None):
     if list(target.shape) != list(input.shape):
         raise ValueError(f"Target size ({target.size()}) must be the same as input size ({input.size()})")
@@ -106,6 +113,7 @@ def binary_cross_entropy_with_logits(input, target, weight=None, size_average=No
     return _reduced(losses if weight is None else losses * weight, _reduction(size_average, reduce, reduction))
 
 
+@in_float32
 def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
     if log_target:
         losses = target.exp() * (target - input)
@@ -118,6 +126,7 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
     return _reduced(losses, _reduction(size_average, reduce, reduction))
 
 
+@in_float32
 def poisson_nll_loss(input, target, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean"):
     losses = input.exp() - target * input if log_input else input - target * (input + eps).log()
     if full:
@@ -145,10 +154,12 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
     return _reduced(losses + 0.5 * math.log(2 * math.pi) if full else losses, reduction)
 
 
+@in_float32
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     return _reduced(torch.log1p(torch.exp(-target * input)), _reduction(size_average, reduce, reduction))
 
 
+@in_float32
 def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
     zeros = torch.zeros_like(input)
     losses = torch.where(target != 1, (margin - input).clamp_min(0), zeros) + torch.where(target != -1, input, zeros)
@@ -162,6 +173,7 @@ def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, r
     return _reduced(losses.sum(-1) / input.shape[-1], _reduction(size_average, reduce, reduction))
 
 
+@in_float32
 def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     """Each row of `target` lists classes up to its first negative number."""
     if input.dim() < 2:
@@ -177,6 +189,7 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
     return _reduced(losses, _reduction(size_average, reduce, reduction))
 
 
+@in_float32
 def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean"):
     if p != 1 and p != 2:
         raise ValueError("only p == 1 and p == 2 supported")
@@ -194,6 +207,7 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
     return _reduced(losses, _reduction(size_average, reduce, reduction))
 
 
+@in_float32
 def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
     if input1.dim() != input2.dim() or input1.dim() != target.dim():
         raise RuntimeError(f"margin_ranking_loss : All input tensors should have same dimension but got sizes: input1: {input1.size()}, "
@@ -201,6 +215,7 @@ def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, red
     return _reduced((-target * (input1 - input2) + margin).clamp_min(0), _reduction(size_average, reduce, reduction))
 
 
+@in_float32
 def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
     squares = ((input1 * input1).sum(-1) + 1e-12) * ((input2 * input2).sum(-1) + 1e-12)
     similarity = (input1 * input2).sum(-1) / squares.sqrt()
@@ -209,6 +224,7 @@ def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, r
     return _reduced(losses, _reduction(size_average, reduce, reduction))
 
 
+@in_float32
 def triplet_margin_loss(anchor, positive, negative, margin=1.0, p=2.0, eps=1e-6, swap=False, size_average=None, reduce=None, reduction="mean"):
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
