@@ -6,6 +6,7 @@ lowerings; numba is imported only when a loop is compiled, never when one is loa
 from scriptc_runtime.cpu import (
     attention,
     blocked,
+    contraction,
     convolution,
     elementwise,
     epilogues,
@@ -24,5 +25,5 @@ from scriptc_runtime.cpu import (
 )
 from scriptc_runtime.cpu.driver import linker
 
-__all__ = ["attention", "blocked", "convolution", "elementwise", "epilogues", "formulas", "indexing", "joining", "linalg", "linker", "native",
-           "normalization", "ordering", "pooling", "randomness", "recurrent", "reductions", "resampling"]
+__all__ = ["attention", "blocked", "contraction", "convolution", "elementwise", "epilogues", "formulas", "indexing", "joining", "linalg",
+           "linker", "native", "normalization", "ordering", "pooling", "randomness", "recurrent", "reductions", "resampling"]

@@ -36,7 +36,7 @@ def scores_tile(mask: str) -> Tile:
             most = b.select(b.fcmp_ordered("==", most, lanes.all(LOWEST)), lanes.all(0.0), most)
 
         def powers(b: ir.IRBuilder, part: Part, held: Sequence[Any]) -> list[Any]:
-            value = select(b, part, Lanes(module, b).exp(b.fsub(score(b, part), most)), 0.0)
+            value = select(b, part, Lanes(module, b).weight(b.fsub(score(b, part), most)), 0.0)
             row.store(b, value, s, Part(part.place, None))
             return [b.fadd(held[0], value)]
 
@@ -107,7 +107,7 @@ def attention_kernels(word: Any, clear: Any, intrinsic: Any, chain: Any, packing
             shown = min(keys, last) if causal else keys
             blocks = (shown + 15) // 16
             wide = min((blocks + panel_blocks - 1) // panel_blocks * panel_blocks, key_blocks)
-            multiply(queries, packed, weights, blank, rows, wide, depth * panel_blocks * vector, q_rows, s_rows, to_scores, limits)
+            multiply(queries, packed, weights, blank, rows, wide, depth * panel_blocks * vector, q_rows, s_rows, to_scores, limits, 0)
             for row in range(rows):
                 place = weights + row * s_pitch
                 seen = min(keys, first + row + 1) if causal else keys
@@ -116,7 +116,7 @@ def attention_kernels(word: Any, clear: Any, intrinsic: Any, chain: Any, packing
                     clear(place + block * vector)
             # How deep this product is depends on the chunk: its table says it, one of the thread's for each depth.
             multiply(weights, columns, made, blank, rows, value_blocks, key_blocks * 16 * panel_blocks * vector, s_rows, o_rows,
-                     tables + blocks * 64, limits)
+                     tables + blocks * 64, limits, 0)
             for row in range(rows):
                 scaled(made + row * o_pitch, y + word(y_places, head) + (first + row) * y_step, values * 4, factors + row * 4)
 

@@ -65,6 +65,11 @@ class Lanes:
         first = b.ashr(n, self.integers(1))     # in two factors: 2**n alone may be beyond float32 where the product is not
         return b.fmul(b.fmul(value, self.power_of_two(first)), self.power_of_two(b.sub(n, first)))
 
+    def weight(self, x: Any) -> Any:
+        """exp of what is not above 0, for a softmax: 0 below -87. Subnormal numbers, which would follow, cost a hundred times as much as others."""
+        unseen = self.b.fcmp_ordered("<", x, self.all(-87.0))
+        return self.b.select(unseen, self.all(0.0), self.exp(self.b.select(unseen, self.all(-87.0), x)))
+
     def log(self, x: Any) -> Any:
         """Of numbers from 1 on; nan stays nan."""
         b = self.b

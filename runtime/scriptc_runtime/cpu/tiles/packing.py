@@ -150,18 +150,19 @@ def packing(clear: Any, intrinsic: Any, chain: Any, pair: Any, single: Any) -> P
 
     @compiled
     def multiply(a: Any, b: Any, c: Any, bias: Any, rows: Any, blocks: Any, panel_bytes: Any, a_rows: Any, c_rows: Any, table: Any,
-                 limits: Any) -> None:
-        """Rows times panels into blocks of c that follow each other; rows are shared out evenly among tiles."""
+                 limits: Any, added: Any) -> None:
+        """Rows times panels, and what is `added` to them (or 0), into blocks of c that follow each other; tiles share the rows out evenly."""
         for block in range(0, blocks, panel_blocks):
             tiles = (rows + most - 1) // most
             first = 0
             while tiles > 0:
                 count = (rows - first + tiles - 1) // tiles
                 here = b + block // panel_blocks * panel_bytes
+                more = added + block * vector if added else 0
                 if blocks - block > 1:
-                    pair(count, a, here, c + block * vector, bias, 0, a_rows + first * 8, c_rows + first * 8, table, limits, here)
+                    pair(count, a, here, c + block * vector, bias, more, a_rows + first * 8, c_rows + first * 8, table, limits, here)
                 else:
-                    single(count, a, here, c + block * vector, bias, 0, a_rows + first * 8, c_rows + first * 8, table, limits, here)
+                    single(count, a, here, c + block * vector, bias, more, a_rows + first * 8, c_rows + first * 8, table, limits, here)
                 first += count
                 tiles -= 1
 

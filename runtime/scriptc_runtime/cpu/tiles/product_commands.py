@@ -6,9 +6,11 @@ import math
 import numpy as np
 
 from scriptc_runtime.cpu.tiles.attention_commands import Operand, offsets
-from scriptc_runtime.cpu.tiles.commands import CACHE_BYTES, At, Command, Working
+from scriptc_runtime.cpu.tiles.commands import At, Command, Working
 from scriptc_runtime.cpu.tiles.geometry import LANES, MOST_ROWS, PANEL, VECTOR_BYTES
 
+MOST_DEPTH = 768             # of a product; deeper ones are sums of several
+ROWS_BYTES = 512 << 10       # of the first matrix or of the result that are worked on together, so that they stay in a core's second cache
 IN_PLACE, COPIED, TURNED = 0, 1, 2      # how the first matrix's rows are read
 
 
@@ -41,20 +43,30 @@ def matmul(a: Operand, b: Operand, c: Operand, threads: int) -> Command:
         return made
     places = np.arange(rows, dtype=np.int64)
     reading = TURNED if not is_row_major(a.array) else IN_PLACE if whole == depth and not collides(a_rows) else COPIED
-    pitch = (whole // LANES | 1) * VECTOR_BYTES
-    chunk = max(MOST_ROWS, CACHE_BYTES // pitch // MOST_ROWS * MOST_ROWS)
+    slices = -(-whole // MOST_DEPTH)
+    deep = whole if slices == 1 else -(-whole // (slices * LANES)) * LANES
+    pitch = (deep // LANES | 1) * VECTOR_BYTES
+    # A panel is packed anew for each chunk of rows: many, but no more than stay in the cache.
+    chunk = max(MOST_ROWS, ROWS_BYTES // pitch // MOST_ROWS * MOST_ROWS)
+    chunk = min(chunk, max(8 * MOST_ROWS, ROWS_BYTES // (columns * 4) // MOST_ROWS * MOST_ROWS))      # and what they make of them
     chunks = -(-rows // chunk)
     most = -(-rows // chunks)
     held = -(-most // LANES) * LANES if reading else 0
-    starts = np.cumsum([whole * PANEL * VECTOR_BYTES, held * pitch, most * PANEL * VECTOR_BYTES]).tolist()
+    starts = np.cumsum([deep * PANEL * VECTOR_BYTES, held * pitch, most * PANEL * VECTOR_BYTES]).tolist()
     turned = not is_row_major(b.array)
     return Command("matmul", [
         a.place, b.place, c.place, a_places, offsets(b.array, lead), offsets(c.array, lead), math.prod(lead), rows, depth, columns,
         reading, a_rows, a.array.strides[-1 if reading == TURNED else -2], pitch,
         int(turned), b.array.strides[-1 if turned else -2], c.array.strides[-2], chunks,
         places * pitch, places * c.array.strides[-2], places * (PANEL * VECTOR_BYTES),
-        np.array([1, 0, 1, 0, whole // LANES, VECTOR_BYTES, VECTOR_BYTES], np.int64), np.zeros(PANEL * LANES, np.float32),
-        np.array([-np.inf, np.inf], np.float32), np.ones(1, np.float32), At(Working()), starts[-1], *starts[:-1]], working=starts[-1] * threads)
+        _steps(deep), np.zeros(PANEL * LANES, np.float32),
+        np.array([-np.inf, np.inf], np.float32), np.ones(1, np.float32), At(Working()), starts[-1], *starts[:-1], deep,
+        _steps(whole - (-(-whole // deep) - 1) * deep)], working=starts[-1] * threads)
+
+
+def _steps(depth: int) -> np.ndarray:
+    """The table of a product tile for rows that are whole blocks."""
+    return np.array([1, 0, 1, 0, depth // LANES, VECTOR_BYTES, VECTOR_BYTES], np.int64)
 
 
 def _turned(operand: Operand) -> Operand:

@@ -17,7 +17,7 @@ def matmul_kernels(word: Any, packing: Packing) -> dict[str, Any]:
 
     @compiled
     def matmul(d: Any, t: Any, n: Any) -> None:
-        """One part is a chunk of rows times a panel of columns. How a's rows are read: 0 where they lie, 1 copied, 2 turned."""
+        """Chunks of rows times panels of columns, of which each thread has a part. How a's rows are read: 0 where they lie, 1 copied, 2 turned."""
         a, b, c, a_places, b_places, c_places = word(d, 0), word(d, 1), word(d, 2), word(d, 3), word(d, 4), word(d, 5)
         batch, rows, depth, columns = word(d, 6), word(d, 7), word(d, 8), word(d, 9)
         reading, a_rows, a_step, a_pitch = word(d, 10), word(d, 11), word(d, 12), word(d, 13)
@@ -26,45 +26,51 @@ def matmul_kernels(word: Any, packing: Packing) -> dict[str, Any]:
                                                                 word(d, 24))
         panel = word(d, 25) + t * word(d, 26)
         held, made = panel + word(d, 27), panel + word(d, 28)
+        slice_, last_table = word(d, 29), word(d, 30)
         blocks = (columns + 15) // 16
         panels = (blocks + panel_blocks - 1) // panel_blocks
-        whole = (depth + 15) // 16 * 16
         o_pitch = panel_blocks * vector
-        total = batch * chunks * panels
-        known = -1
-        for part in range(total * t // n, total * (t + 1) // n):
+        part, end = batch * chunks * panels * t // n, batch * chunks * panels * (t + 1) // n
+        while part < end:       # all panels of a chunk that are this thread's, by slices of the depth
             chunk = part // panels
-            block = (part - chunk * panels) * panel_blocks
+            first_panel = part - chunk * panels
+            last_panel = min(panels, first_panel + end - part)
             matrix = chunk // chunks
             first, last = rows * (chunk - matrix * chunks) // chunks, rows * (chunk - matrix * chunks + 1) // chunks
             count = last - first
-            source = a + word(a_places, matrix)
-            if chunk != known and reading == 1:
-                for row in range(count):
-                    padded(source + word(a_rows, first + row), held + row * a_pitch, depth * 4, one)
-            if chunk != known and reading == 2:
-                for row in range(0, count, 16):
-                    for k in range(0, depth, 16):
-                        turn(source + k * a_step + (first + row) * 4, a_step, min(depth - k, 16), min(count - row, 16) * 4,
-                             held + row * a_pitch + k * 4, a_pitch)
-            known = chunk
-            wide = min(panel_blocks, blocks - block)
-            width = min(columns - block * 16, wide * 16)
-            if turned:
-                pack_columns(b + word(b_places, matrix) + block * 16 * b_step, b_step, width, depth * 4, panel)
-            else:
-                pack_rows(b + word(b_places, matrix) + block * vector, b_step, depth, width * 4, panel)
-            target = c + word(c_places, matrix) + first * c_step + block * vector
-            straight = width == wide * 16
-            if reading:
-                multiply(held, panel, target if straight else made, blank, count, wide, whole * o_pitch, held_rows, c_rows if straight else o_rows,
-                         table, limits)
-            else:
-                multiply(source, panel, target if straight else made, blank, count, wide, whole * o_pitch, a_rows + first * 8,
-                         c_rows if straight else o_rows, table, limits)
-            if not straight:
-                for row in range(count):
-                    scaled(made + row * o_pitch, target + row * c_step, width * 4, one)
+            for start in range(0, depth, slice_):
+                deep = min(slice_, depth - start)
+                whole = (deep + 15) // 16 * 16
+                steps = table if deep == slice_ else last_table
+                source = a + word(a_places, matrix) + start * (a_step if reading == 2 else 4)
+                if reading == 1:
+                    for row in range(count):
+                        padded(source + word(a_rows, first + row), held + row * a_pitch, deep * 4, one)
+                if reading == 2:
+                    for row in range(0, count, 16):
+                        for k in range(0, deep, 16):
+                            turn(source + k * a_step + (first + row) * 4, a_step, min(deep - k, 16), min(count - row, 16) * 4,
+                                 held + row * a_pitch + k * 4, a_pitch)
+                for p in range(first_panel, last_panel):
+                    block = p * panel_blocks
+                    wide = min(panel_blocks, blocks - block)
+                    width = min(columns - block * 16, wide * 16)
+                    if turned:
+                        pack_columns(b + word(b_places, matrix) + block * 16 * b_step + start * 4, b_step, width, deep * 4, panel)
+                    else:
+                        pack_rows(b + word(b_places, matrix) + block * vector + start * b_step, b_step, deep, width * 4, panel)
+                    target = c + word(c_places, matrix) + first * c_step + block * vector
+                    straight = width == wide * 16       # else it is the last panel, the only one whose sums are kept in `made`
+                    place, places = (target, c_rows) if straight else (made, o_rows)
+                    so_far = place if start > 0 else 0
+                    if reading:
+                        multiply(held, panel, place, blank, count, wide, whole * o_pitch, held_rows, places, steps, limits, so_far)
+                    else:
+                        multiply(source, panel, place, blank, count, wide, whole * o_pitch, a_rows + first * 8, places, steps, limits, so_far)
+                    if not straight and start + deep == depth:
+                        for row in range(count):
+                            scaled(made + row * o_pitch, target + row * c_step, width * 4, one)
+            part += last_panel - first_panel
 
     @compiled
     def pack(d: Any, t: Any, n: Any) -> None:

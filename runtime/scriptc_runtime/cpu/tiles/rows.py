@@ -231,7 +231,7 @@ def softmax_tile(logarithm: bool) -> Tile:
         most = total(b, [f[0] for f in found], larger)
 
         def powers(b: ir.IRBuilder, part: Part, held: Sequence[Any]) -> list[Any]:
-            value = Lanes(module, b).exp(b.fsub(row.load(b, x, part, LOWEST), most))
+            value = Lanes(module, b).weight(b.fsub(row.load(b, x, part, LOWEST), most))
             if not logarithm:
                 row.store(b, value, y, part)
             return [b.fadd(held[0], value)]

@@ -24,6 +24,11 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
 def _attend(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa):
     if is_causal and attn_mask is not None:
         raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
+    if enable_gqa and attn_mask is None and dropout_p == 0.0 and key.size(-3) == value.size(-3):
+        # A head of keys and its queries as one more dimension: nothing is repeated in memory.
+        grouped = query.unflatten(-3, (key.size(-3), query.size(-3) // key.size(-3)))
+        result = ops.scaled_dot_product_attention(grouped, key.unsqueeze(-3), value.unsqueeze(-3), None, causal=bool(is_causal), scale=scale)
+        return result.flatten(-4, -3)
     if enable_gqa:
         key = key.repeat_interleave(query.size(-3) // key.size(-3), -3)
         value = value.repeat_interleave(query.size(-3) // value.size(-3), -3)
