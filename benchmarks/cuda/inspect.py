@@ -15,6 +15,8 @@ import numpy as np
 from scriptc_runtime.cuda import compilation, numba_cuda
 from scriptc_runtime.cuda.driver import Properties
 
+from scriptc.ir.types import DTYPES
+
 CAPABILITY = (9, 0)
 
 
@@ -120,8 +122,64 @@ class Recorder:
         return "kernel", b""
 
 
+def large() -> Iterator[tuple[str, list[Any], dict[str, Any]]]:
+    """Ops over sizes for which kernels have other forms than over samples; what is not read costs no memory."""
+    import ml_dtypes
+
+    state = np.array([1, 2], np.uint64)
+    for dtype in ("float32", "float64", "float16", ml_dtypes.bfloat16, "int64", "int32", "int8", "bool"):
+        def array(*shape: int, dtype: Any = dtype) -> np.ndarray:
+            return np.zeros(shape, dtype)
+        for name in ("sum", "amax", "any"):
+            yield name, [array(1 << 22)], {"dims": None}
+            yield name, [array(4096, 1024)], {"dims": (1,)}
+            yield name, [array(4096, 1024)], {"dims": (0,)}
+        yield "argmax", [array(1 << 20)], {"dim": None}
+        yield "max_with_index", [array(512, 1024)], {"dim": 1}
+        yield "sort", [array(3, 5000)], {"dim": 1}
+        yield "maximum", [array(512, 1024), array(512, 1024)], {}
+        yield "expand", [array(1024, 512), 1024, 512], {}
+        yield "flip", [array(64, 32, 8)], {"dims": (0,)}
+        yield "pad", [array(2, 3, 64, 64), 1.0, 1, 1, 2, 2], {"mode": "constant"}
+        yield "index", [array(512, 64), np.zeros(4096, np.int64)], {}
+        yield "index_put", [array(512, 64), array(4096, 64), np.zeros(4096, np.int64)], {"accumulate": np.dtype(dtype) != bool}
+        yield "cumsum", [array(4, 4096)], {"dim": 1}
+        yield "stack", [array(1024, 512), array(1024, 512)], {"dim": 2}
+        if np.dtype(dtype).kind == "f" or dtype is ml_dtypes.bfloat16:
+            yield "mean", [array(4096, 1024)], {"dims": (1,)}
+            yield "multinomial", [array(4, 64), state, 8], {"replacement": True}
+            yield "multinomial", [array(4, 64), state, 8], {"replacement": False}
+            yield "cumprod_gradient", [array(4, 64), array(4, 64)], {"dim": 1}
+            yield "products_of_others", [array(4, 64)], {"dim": 1}
+            for cell, gates in (("lstm", 4), ("gru", 3), ("rnn", 1)):
+                weights = [array(gates * 64, 32), array(gates * 64, 64), array(gates * 64), array(gates * 64)]
+                states = [array(1, 8, 64)] * (2 if cell == "lstm" else 1)
+                yield cell, [array(3, 8, 32), *states, *weights], {"num_layers": 1}
+                yield f"{cell}_gradient", [array(3, 8, 64), *states, array(3, 8, 32), *states, *weights], {"num_layers": 1}
+    for name in ("float32", "float64", "int64"):
+        yield "eye", [64, 32], {"dtype": DTYPES[name]}
+        yield "linspace", [0.0, 1.0, 64], {"dtype": DTYPES[name]}
+        if name != "int64":
+            yield "normal", [state, 64], {"mean": 0.0, "std": 1.0, "dtype": DTYPES[name]}
+        yield "random_integers", [state, 64], {"low": 0, "high": 7, "dtype": DTYPES[name]}
+    yield "random_permutation", [state, 64], {}
+    yield "one_hot", [np.zeros(64, np.int64), 5], {}
+    yield "from_scalars", [1.0, 2.0], {"shape": (2,), "dtype": DTYPES["float32"]}
+
+
+def turn(engine: Any) -> None:
+    """Launch copies of turned matrices, and a sum with one."""
+    import ml_dtypes
+
+    for dtype in ("float32", "float64", "float16", ml_dtypes.bfloat16, "int8"):
+        x, y = (engine.empty((1024, 512), np.dtype(dtype)) for _ in range(2))
+        turned = x.view((512, 1024), (1, 512))
+        turned.copy()
+        engine.add(turned, y.reshape((512, 1024)), engine.empty((512, 1024), np.dtype(dtype)))
+
+
 def run(names: Sequence[str]) -> Iterator[Report]:
-    """The kernels that the samples of these ops (none: all) launch."""
+    """The kernels that the samples of these ops (none: all) launch, and those of `large`."""
     from scriptc_runtime.cuda.engine import Engine, use
     from scriptc_runtime.device import placed
     from scriptc_runtime.runner import Runner
@@ -133,16 +191,19 @@ def run(names: Sequence[str]) -> Iterator[Report]:
     use(engine)
     numba_cuda.assume(CAPABILITY)
     compilation.image = recorder.image  # type: ignore[assignment]
-    known = 0
-    for sample in ALL:
-        if names and sample.op not in names:
+    if not names or "permute" in names:
+        turn(engine)
+    yield from recorder.found.values()
+    known = len(recorder.found)
+    cases = [*large(), *((s.op, [single(o) for o in s.operands], s.attributes) for s in ALL)]
+    for name, operands, attributes in cases:
+        if names and name not in names:
             continue
-        operands = [single(o) for o in sample.operands]
         try:
-            runner = Runner(one_op(sample.op, operands, sample.attributes), "cuda")
+            runner = Runner(one_op(name, operands, attributes), "cuda")
             runner.run([placed(o, engine) for o in operands if isinstance(o, np.ndarray)])
         except Exception as error:  # of a sample that is refused, or of the compiler: told, and the next one is tried
-            yield Report(f"{sample.op}: {type(error).__name__}: {' '.join(str(error).split())[:300]}", 0, 0, 0, 0, 0, 0)
+            yield Report(f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:300]}", 0, 0, 0, 0, 0, 0)
         reports = list(recorder.found.values())
         yield from reports[known:]
         known = len(reports)
