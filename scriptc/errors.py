@@ -13,16 +13,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from scriptc.catalogue import CATALOGUE
 from scriptc.location import Location, printable
+from scriptc.records import Record
 
 EXIT_DONE, EXIT_INTERNAL, EXIT_USAGE, EXIT_SOURCE, EXIT_FILE, EXIT_DIFFERENCE, EXIT_DIVERGED = range(7)
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(Record):
     """One thing that is wrong: a catalogue code, where, what, and what to do."""
 
     code: str

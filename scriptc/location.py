@@ -5,12 +5,12 @@ Offsets count characters (code points) of the decoded text; lines and columns ar
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass, field
 from functools import cached_property
 
+from scriptc.records import Record
 
-@dataclass(frozen=True, eq=False)
-class Source:
+
+class Source(Record, eq=False, slots=False):
     """One file of source text.
 
     `name` is stored in archives: relative to the folder that imports are found in, so that it does not depend on where the file lies,
@@ -50,8 +50,7 @@ class Source:
         return self.text[starts[number - 1]:end].rstrip("\r\n")
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Record):
     """The characters [start, end) of a source."""
 
     source: Source
@@ -83,21 +82,19 @@ class Span:
         return [gutter + visible, " " * (len(gutter) - 2) + "| " + pad + "^" * width]
 
 
-@dataclass(frozen=True, slots=True)
-class CallSite:
+class CallSite(Record):
     """One link of a call chain: where the call stands and in which function."""
 
     span: Span
     function: str
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(Record):
     """A span, the module scope (`layer1.0.conv1`) and the calls through which the evaluator came, innermost first."""
 
     span: Span | None = None
     scope: str = ""
-    chain: tuple[CallSite, ...] = field(default=())
+    chain: tuple[CallSite, ...] = ()
 
     def __str__(self) -> str:
         return str(self.span) if self.span is not None else "<unknown>"

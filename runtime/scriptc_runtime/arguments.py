@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from scriptc import records
 from scriptc.errors import CallError, diagnostic
 from scriptc.ir import dims
 from scriptc.ir.dims import Symbol, Symbolic
@@ -26,6 +26,7 @@ from scriptc.ir.types import (
     TupleType,
     Type,
 )
+from scriptc.records import field
 from scriptc_runtime.device import ARRAYS, Array, DeviceArray
 from scriptc_runtime.tensor import Tensor, dtype_named
 
@@ -47,8 +48,7 @@ def _structure_text(structure: Structure, function: Function) -> str:
     return f": {structure.kind} of {len(structure.items)}"
 
 
-@dataclass(eq=False)
-class Binder:
+class Binder(records.Record, frozen=False, eq=False):
     """Puts the arguments of one call into the order of a function's inputs."""
 
     function: Function

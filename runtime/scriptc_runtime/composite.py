@@ -4,13 +4,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from scriptc.ir.builder import Builder
 from scriptc.ir.graph import Function, Group, Leaf, Value
 from scriptc.ir.passes.pipeline import optimize
 from scriptc.ir.types import TensorType
+from scriptc.records import Record
 from scriptc_runtime import tape
 from scriptc_runtime.device import ARRAYS
 from scriptc_runtime.differentiation import Differentiable
@@ -22,8 +22,7 @@ from scriptc_runtime.tensor import Tensor
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, slots=True)
-class _Program:
+class _Program(Record):
     """A recorded call: its inputs are the tensors given, then those that the function made itself (`captured`)."""
 
     differentiable: Differentiable

@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scriptc.errors import CallError, CompileError, diagnostic
 from scriptc.ir.graph import Function
+from scriptc.records import Record
 from scriptc_runtime import tape
 from scriptc_runtime.device import Device, DeviceArray, device_of
 from scriptc_runtime.plan.cache import PlanCache
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from scriptc.ir.autodiff import Gradient
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
+class _Pair(Record):
     """The two halves of a gradient, ready to run; or the reason why there is none."""
 
     gradient: Gradient | None

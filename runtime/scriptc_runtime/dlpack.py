@@ -9,12 +9,12 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scriptc.ir.types import DTYPES
+from scriptc.records import Record
 from scriptc_runtime.device import Array, DeviceArray, contiguous_strides, device_named
 
 if TYPE_CHECKING:
@@ -93,8 +93,7 @@ def capsule(array: Array) -> Any:
     return _api.PyCapsule_New(place, _NAME, _destroy)
 
 
-@dataclass(frozen=True, slots=True)
-class Lent:
+class Lent(Record):
     """Memory of another library: `release` tells it that we have done with it."""
 
     address: int

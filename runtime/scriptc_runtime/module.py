@@ -11,7 +11,6 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,6 +20,7 @@ from scriptc.ir.graph import Function, Program, StateEntry
 from scriptc.ir.history import Change
 from scriptc.ir.types import DTYPES, DType
 from scriptc.ir.verify import verify
+from scriptc.records import replace
 from scriptc_runtime import random, tape, versions
 from scriptc_runtime.arguments import Binder, rebuild, signature, wrap, write_back
 from scriptc_runtime.calls import Repeated, repeats

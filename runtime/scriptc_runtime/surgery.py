@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -29,6 +28,7 @@ from scriptc.ir.surgery.heads import LAYERS, Head, with_head
 from scriptc.ir.surgery.storage import stored_as
 from scriptc.ir.surgery.surgeon import readers
 from scriptc.ir.types import DTYPES, DType, TensorType
+from scriptc.records import replace
 from scriptc_runtime.device import host
 from scriptc_runtime.initialization import INITIALIZERS, bias_bound, kaiming_uniform, of_type, uniform
 from scriptc_runtime.module import Module

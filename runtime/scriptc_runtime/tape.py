@@ -10,11 +10,11 @@ import heapq
 import itertools
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from scriptc.errors import CallError, diagnostic
+from scriptc.records import Record
 
 if TYPE_CHECKING:
     from scriptc_runtime.device import Array
@@ -27,8 +27,7 @@ Gradients = Sequence["Array | None"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(eq=False)
-class Node:
+class Node(Record, frozen=False, eq=False):
     """One recorded call. `pull` maps gradients of the results (None: no gradient came) to gradients of `inputs`."""
 
     name: str

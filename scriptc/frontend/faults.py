@@ -1,12 +1,11 @@
 """All syntax errors of a file: after each, its line is taken for a harmless statement and the rest is read again."""
 from __future__ import annotations
 
-from dataclasses import replace
-
 from scriptc.errors import CompileError, Diagnostic
 from scriptc.frontend.parser import parse
 from scriptc.frontend.tokens import syntax_error
 from scriptc.location import Location, Source, Span
+from scriptc.records import replace
 
 MAX_FAULTS = 20
 HEADER = "if 1:"

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,11 @@ from scriptc.ir.exceptions import exception_class
 from scriptc.ir.graph import Function, Literal, Op, Region, Value
 from scriptc.ir.types import BOOL, FLOAT, STR, DictType, IntType, ListType, TensorType, TupleType, Type
 from scriptc.location import Location, printable
+from scriptc.records import Record
 
 STEP_BUDGET = 10_000_000   # loop iterations of one call
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Record):
     """What a call gives: results in order, the state entries it replaces, the inputs it changes in place."""
 
     results: list[Any]

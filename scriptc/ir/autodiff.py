@@ -9,7 +9,6 @@ Backward is traced with the forward's values as free variables and optimised; wh
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from scriptc.errors import CompileError, diagnostic
@@ -25,10 +24,10 @@ from scriptc.ir.registry import REGISTRY
 from scriptc.ir.rewrite import RewriteBuilder, rewrite
 from scriptc.ir.types import FLOAT_CATEGORY, INT, ListType, OptionalType, TensorType, TupleType, Type
 from scriptc.location import Location
+from scriptc.records import Record, replace
 
 
-@dataclass(frozen=True, slots=True)
-class Gradient:
+class Gradient(Record):
     """A function made differentiable.
 
     forward: takes what the function took; gives its results, then `saved`.

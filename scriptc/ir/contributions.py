@@ -6,16 +6,15 @@ share gets a product of each one's gradient and input: their rows in one product
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from scriptc.ir.expressions import Expr
 from scriptc.ir.graph import Literal, Op, Value
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import TensorType
+from scriptc.records import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Record):
     """The gradient of [start, stop) along `dim` of a value; of a `select` without that dimension."""
 
     dim: int
@@ -58,8 +57,7 @@ def joined(parts: Sequence[Part], kind: TensorType) -> Expr | None:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Record):
     """A use of a weight: the gradient of the layer's result, and its input."""
 
     gradient: Expr

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from scriptc.records import Record
 
-@dataclass(frozen=True, slots=True)
-class Symbol:
+
+class Symbol(Record):
     """A named size, chosen by the caller: `N`."""
 
     name: str
@@ -21,8 +21,7 @@ class Symbol:
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Division:
+class Division(Record):
     """`numerator // denominator` (floor), or its remainder where `remainder` is set."""
 
     numerator: Symbolic
@@ -37,8 +36,7 @@ Atom: TypeAlias = Symbol | Division
 Monomial: TypeAlias = tuple[Atom, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Symbolic:
+class Symbolic(Record):
     """A sum of `coefficient * product of atoms`, sorted by text; never a plain integer (see `_normal`)."""
 
     terms: tuple[tuple[Monomial, int], ...]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from scriptc.ir.passes.pipeline import optimize_program
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.rewrite import RewriteBuilder, rewrite, with_values
 from scriptc.ir.types import TensorType, dtype_of
+from scriptc.records import Record, replace
 
 SMALL = 1 << 16             # bytes; a larger constant is only kept if it replaces as many
 LAYERS = ("convolution", "linear")
@@ -29,8 +29,7 @@ LAYERS = ("convolution", "linear")
 Tensors = Mapping[str, np.ndarray]
 
 
-@dataclass(frozen=True, slots=True)
-class Shrunk:
+class Shrunk(Record):
     """The program and its tensors, and what was done, a sentence each."""
 
     program: Program
@@ -38,8 +37,7 @@ class Shrunk:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Record):
     """A layer and the normalisation behind it, by the names of their state."""
 
     bias: str | None

@@ -6,26 +6,24 @@ and may read values of the regions around them. Ops have no side effects except 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias
 
 from scriptc.ir.types import BOOL, COMPLEX, FLOAT, NONE, STR, DType, IntType, TensorType, Type
 from scriptc.location import UNKNOWN, Location, Source
+from scriptc.records import Record, field
 
 Attribute: TypeAlias = "int | float | bool | str | DType | tuple[Attribute, ...] | None"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Value:
+class Value(Record, eq=False):
     """One SSA value. `name` is a hint for people (the user's variable, or the state entry it reads)."""
 
     type: Type
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Literal(Value):
+class Literal(Value, eq=False):
     """An operand known when the program was compiled: int, float, bool, complex, str or None."""
 
     data: int | float | bool | complex | str | None = None
@@ -43,8 +41,7 @@ def literal(data: int | float | bool | complex | str | None) -> Literal:
     return Literal(kind, "", data)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Region:
+class Region(Record, eq=False):
     """A nested list of ops with parameters and results."""
 
     params: tuple[Value, ...]
@@ -52,8 +49,7 @@ class Region:
     results: tuple[Value, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Op:
+class Op(Record, eq=False):
     """One application of a registered op."""
 
     name: str
@@ -74,15 +70,13 @@ class Op:
 EMPTY: Mapping[str, Attribute] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(Record):
     """One dynamic value inside a structure: the index into a function's inputs or results."""
 
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
+class Fixed(Record):
     """A part of a structure that was known when the program was compiled."""
 
     value: int | float | bool | complex | str | None
@@ -92,8 +86,7 @@ GROUP_KINDS = ("tuple", "list", "dict", "object", "namedtuple", "effects")
 KEYED_KINDS = GROUP_KINDS[2:]
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Record):
     """A container: kind `tuple`, `list`, `dict` (keys in `keys`), `object` or `namedtuple` (`label` is the class, `keys` its fields).
 
     Of kind `effects` only as the structure of a function's results: the first item is what the call returns, the others are
@@ -118,8 +111,7 @@ def leaves(structure: Structure) -> Iterator[int]:
             yield from leaves(item)
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Record):
     """One argument of an exported method. `fixed` arguments were given a value when the program was compiled."""
 
     name: str
@@ -128,8 +120,7 @@ class Parameter:
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Function:
+class Function(Record, eq=False):
     """One exported method, for one mode (`forward`, `forward:train`) and one form of call.
 
     `inputs` are the leaves of the parameters' structures, `state` the entries of the program's state that are read
@@ -155,8 +146,7 @@ class Function:
                                                                         *self.input_updates.values()))
 
 
-@dataclass(frozen=True, slots=True)
-class StateEntry:
+class StateEntry(Record):
     """One tensor the program owns. `kind`: `parameter`, `buffer`, `constant` (folded) or `hidden` (not in state_dict).
 
     `alias` names the entry whose storage this one shares (tied weights).
@@ -169,8 +159,7 @@ class StateEntry:
     alias: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleEntry:
+class ModuleEntry(Record):
     """One module of the tree: its path (`layer1.0`), class name, and the representation of its configuration."""
 
     path: str
@@ -178,8 +167,7 @@ class ModuleEntry:
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Program:
+class Program(Record, eq=False):
     """Everything an archive holds, except the tensors' bytes."""
 
     functions: Mapping[str, Function]

@@ -2,14 +2,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
+
+from scriptc.records import Record, field
 
 Setting = int | float | bool | str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Record):
     """One operation: its name, the layers or tensors it changed, and its settings."""
 
     operation: str

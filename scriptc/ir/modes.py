@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from scriptc.ir.builder import Builder
 from scriptc.ir.graph import Function, Op, Value, literal, walk
 from scriptc.ir.rewrite import RewriteBuilder, Rule
 from scriptc.ir.surgery.surgeon import Surgeon, operate
+from scriptc.records import replace
 
 _TOO_FEW = "Expected more than 1 value per channel"      # how the check of a batch norm that trains begins
 

@@ -21,7 +21,6 @@ import inspect
 import math
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from scriptc.ir.dims import Dim
@@ -48,6 +47,7 @@ from scriptc.ir.types import (
     category_of,
     is_scalar,
 )
+from scriptc.records import Record
 
 # What operand annotations may name. Float, Bool and Str are all ScalarType; `_ACCEPTS` tells them apart.
 Tensor: TypeAlias = TensorType
@@ -112,8 +112,7 @@ class OpError(Exception):
         self.values = values
 
 
-@dataclass(frozen=True, slots=True)
-class Operand:
+class Operand(Record):
     """One declared operand. A variadic one (`*xs`) takes the rest."""
 
     name: str
@@ -125,8 +124,7 @@ class Operand:
         return (self.optional and kind == NONE) or _ACCEPTS[self.annotation](kind)
 
 
-@dataclass(frozen=True, slots=True)
-class AttributeSpec:
+class AttributeSpec(Record):
     """One declared attribute: `annotation` is int, float, bool, str, DType or a `tuple[T, ...]`; may be optional."""
 
     name: str
@@ -168,8 +166,7 @@ def _annotation_text(annotation: object) -> str:
     return getattr(annotation, "__name__", None) if isinstance(annotation, type) else str(annotation)  # type: ignore[return-value]
 
 
-@dataclass(eq=False)
-class OpDef:
+class OpDef(Record, frozen=False, eq=False):
     """Everything that is true of an op on any device."""
 
     name: str
@@ -186,7 +183,7 @@ class OpDef:
     vjp: Callable[..., Any] | None = None
     no_gradient: str = ""           # the stated reason where there is none
     zero_gradient: bool = False     # a floating result that does not change with the operands: the gradient is 0
-    cpu_reference_only: str = field(default="")  # the stated reason where the CPU engine runs the reference
+    cpu_reference_only: str = ""  # the stated reason where the CPU engine runs the reference
 
     @property
     def doc(self) -> str:

@@ -6,11 +6,11 @@ values of a more precise type, the types of what follows are inferred anew.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from scriptc.ir.builder import Builder
 from scriptc.ir.graph import Function, Op, Region, Value
 from scriptc.ir.registry import REGISTRY, OpError
+from scriptc.records import replace
 
 MAX_REWRITES = 16   # how often the answer to an answer is offered again
 

@@ -1,19 +1,18 @@
 """What a value can be: dtypes, tensor types with symbolic shapes, scalars, containers; promotion, broadcasting, joins."""
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 
 from scriptc.ir.dims import Dim, dim_text
+from scriptc.records import Record
 
 BOOL_CATEGORY, INT_CATEGORY, FLOAT_CATEGORY, COMPLEX_CATEGORY = range(4)
 
 
-@dataclass(frozen=True, eq=False)
-class DType:
+class DType(Record, eq=False, slots=False):
     """A tensor element type; one object per name, so that `is` and `==` agree."""
 
     name: str
@@ -79,8 +78,7 @@ def dtype_of(array: np.ndarray | np.dtype) -> DType:
 Shape: TypeAlias = tuple[Dim, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TensorType:
+class TensorType(Record):
     """An n-dimensional array; `shape` None means that not even the rank is known."""
 
     dtype: DType
@@ -102,8 +100,7 @@ class TensorType:
         return f"{self.dtype}[{', '.join(dim_text(d) for d in self.shape)}]"
 
 
-@dataclass(frozen=True, slots=True)
-class IntType:
+class IntType(Record):
     """A 64-bit int; `value` is what is known of it (a constant, or a size expression)."""
 
     value: Dim = None
@@ -112,8 +109,7 @@ class IntType:
         return "int" if self.value is None else f"int({dim_text(self.value)})"
 
 
-@dataclass(frozen=True, slots=True)
-class ScalarType:
+class ScalarType(Record):
     """float, bool, complex, str or None."""
 
     kind: str
@@ -126,8 +122,7 @@ FLOAT, BOOL, COMPLEX, STR, NONE = (ScalarType(k) for k in ("float", "bool", "com
 INT = IntType()
 
 
-@dataclass(frozen=True, slots=True)
-class ListType:
+class ListType(Record):
     """A list whose length is only known when the program runs."""
 
     element: Type
@@ -136,8 +131,7 @@ class ListType:
         return f"List[{self.element}]"
 
 
-@dataclass(frozen=True, slots=True)
-class TupleType:
+class TupleType(Record):
     """A fixed number of values of their own types."""
 
     elements: tuple[Type, ...]
@@ -146,8 +140,7 @@ class TupleType:
         return f"Tuple[{', '.join(str(e) for e in self.elements)}]"
 
 
-@dataclass(frozen=True, slots=True)
-class DictType:
+class DictType(Record):
     """An insertion-ordered mapping whose keys are only known when the program runs."""
 
     key: Type
@@ -157,8 +150,7 @@ class DictType:
         return f"Dict[{self.key}, {self.value}]"
 
 
-@dataclass(frozen=True, slots=True)
-class OptionalType:
+class OptionalType(Record):
     """None, or a value of type `element`."""
 
     element: Type

@@ -24,7 +24,6 @@ from scriptc.ir.graph import (
     Value,
     literal,
 )
-from scriptc.ir.printer import excerpt
 from scriptc.ir.registry import REGISTRY, OpDef, OpError
 from scriptc.ir.types import TensorType, Type, join
 from scriptc.location import Location
@@ -98,6 +97,8 @@ class _Checker:
         self.report(diagnostic("E0502", location, message=f"{self.function.name}: {message}"), op)
 
     def report(self, found: Diagnostic, op: Op | None) -> None:
+        from scriptc.ir.printer import excerpt  # of a program that is wrong
+
         around = () if op is None or self.too_deep else excerpt(self.function, op)
         self.faults.append(Diagnostic(found.code, found.message, found.location, (*found.notes, *around), found.hint))
 

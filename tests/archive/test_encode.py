@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +19,7 @@ from scriptc.ir.dims import symbol
 from scriptc.ir.graph import Literal, Program, StateEntry, Value, walk
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import FLOAT, TensorType, float32
+from scriptc.records import replace
 
 Tamper = Callable[[Callable[[dict[str, Any]], Any]], bytes]
 

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +12,7 @@ from scriptc.ir.archive import upgrades
 from scriptc.ir.archive.encode import load_program
 from scriptc.ir.archive.upgrades import PlainOp, upgrade
 from scriptc.ir.registry import REGISTRY
+from scriptc.records import replace
 
 KNOWN: Mapping[str, Any] = {"scale": SimpleNamespace(version=3), "add": SimpleNamespace(version=1)}
 

@@ -1,7 +1,6 @@
 """The interpreter: control flow, state, failures with their place, budgets."""
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from scriptc.ir.graph import Function, Leaf, Value
 from scriptc.ir.reader import parse_function
 from scriptc.ir.types import INT
 from scriptc.location import Location, Source, Span
+from scriptc.records import replace
 
 
 def run(text: str, *inputs: Any, budget: int = 1000, **state: np.ndarray) -> list[Any]:

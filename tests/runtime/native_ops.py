@@ -37,7 +37,7 @@ def native(name: str, operands: Sequence[Any], attributes: Mapping[str, Any], th
     working = np.full(max(command.working for command in commands) // 4, np.nan, np.float32)
     addresses[Working()] = working.ctypes.data
     tables = [command.table(addresses) for command in commands]
-    calls = np.array([(library.NAMES.index(c.kernel), t.ctypes.data) for c, t in zip(commands, tables, strict=True)], np.int64)
+    calls = np.array([(library.place(c.kernel), t.ctypes.data) for c, t in zip(commands, tables, strict=True)], np.int64)
     team.run(library.entry(), calls, threads)
     return result
 

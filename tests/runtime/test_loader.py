@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import random
 import struct
@@ -181,9 +182,13 @@ def test_a_mutated_object_is_linked_or_refused_and_nothing_else() -> None:
 
 def test_a_kept_object_that_cannot_be_loaded_is_compiled_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCRIPTC_CACHE_DIR", str(tmp_path))
-    objects.write_cached("key", "entry", compiled()[:200])
-    assert called(objects.address("key", lambda: ("entry", compiled()))) == EXPECTED
-    assert called(objects.address("key", lambda: pytest.fail("it is kept now"))) == EXPECTED
+    key = hashlib.sha256().hexdigest()
+    objects.write_cached(key, "entry", compiled()[:200])
+    assert objects.load_kept(key, ["entry"]) is None
+    assert objects.kept_or_compiled(key, ["entry"], compiled) == compiled()
+    assert objects.kept_or_compiled(key, ["entry"], lambda: pytest.fail("it is kept now")) == compiled()
+    made = objects.load_kept(key, ["entry"])
+    assert made is not None and called(made[0]) == EXPECTED
 
 
 def test_the_key_depends_on_the_processor_and_needs_no_llvm(tmp_path: Path) -> None:

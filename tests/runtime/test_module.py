@@ -147,7 +147,7 @@ def test_state_dict_round_trip_and_refusals(model: Module) -> None:
 
 
 def test_tied_parameters_are_one(function_of: Make, program_of: Make) -> None:
-    from dataclasses import replace
+    from scriptc.records import replace
 
     forward = function_of(lambda x, w, b: linear(x, w, b), {"x": X}, STATE)
     program = program_of(WEIGHTS, forward)

@@ -28,7 +28,7 @@ def run(native: Native, operands: Sequence[Any], shape: tuple[int, ...], threads
     packed = native.pack([operands[i] for i in native.packs])
     places.update((Packed(i), a.ctypes.data) for i, a in enumerate(packed))
     tables = [command.table(places) for command in commands]
-    calls = np.array([(library.NAMES.index(c.kernel), t.ctypes.data) for c, t in zip(commands, tables, strict=True)], np.int64)
+    calls = np.array([(library.place(c.kernel), t.ctypes.data) for c, t in zip(commands, tables, strict=True)], np.int64)
     team.run(library.entry(), calls, threads)
     return result
 

@@ -12,8 +12,9 @@ import numpy as np
 import scriptc
 
 SPARED = (
-    "numba", "llvmlite", "lark", "click", "platformdirs", "tempfile", "concurrent.futures", "logging", "numpy.random", "scriptc.frontend",
-    "scriptc.interp.ops.linalg", "scriptc.interp.ops.vision", "scriptc.ir.autodiff", "scriptc.ir.passes", "scriptc.ir.surgery",
+    "numba", "llvmlite", "lark", "click", "platformdirs", "tempfile", "subprocess", "dataclasses", "scriptc.ir.printer",
+    "concurrent.futures", "logging", "numpy.random", "scriptc.frontend",
+    "scriptc.interp.ops.linalg", "scriptc.interp.ops.vision", "scriptc.ir.autodiff", "scriptc.ir.passes.pipeline", "scriptc.ir.surgery",
     "scriptc.ir.archive.writer", "scriptc_runtime.nn", "scriptc_runtime.optim", "scriptc_runtime.training", "scriptc_runtime.utils",
     "scriptc_runtime.eager",
 )

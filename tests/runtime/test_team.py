@@ -35,7 +35,7 @@ class Product:
         commands = [first.product(self.x, packed[0][0], self.y, packed[0][1], first._a_rows, first._c_rows),
                     second.product(self.y, packed[1][0], self.z, packed[1][1], second._a_rows, second._c_rows)]
         self.tables = [c.table({}) for c in commands]
-        self.calls = np.array([(library.NAMES.index("product"), t.ctypes.data) for t in self.tables], np.int64)
+        self.calls = np.array([(library.place("product"), t.ctypes.data) for t in self.tables], np.int64)
         self.kept = first, second, packed, commands
         team.run(library.entry(), self.calls, 1)
         self.wanted = self.z.copy()

@@ -9,6 +9,7 @@ from scriptc_runtime.cpu.tiles import commands, layouts, library
 from scriptc_runtime.cpu.tiles.commands import Command, Operands, Window
 from scriptc_runtime.cpu.tiles.geometry import COMBINATIONS, FUNCTIONS
 from scriptc_runtime.cpu.tiles.layouts import Layout
+from scriptc_runtime.cpu.tiles.parts import PARTS, TILES, symbols
 
 from scriptc.interp.registry import REFERENCES
 
@@ -19,7 +20,7 @@ def randoms(*shape: int, seed: int = 0) -> np.ndarray:
 
 def run(command: Command, arrays: dict[str, np.ndarray]) -> None:
     table = command.table({name: array.ctypes.data for name, array in arrays.items()})
-    call = np.array([library.NAMES.index(command.kernel), table.ctypes.data], np.int64)
+    call = np.array([library.place(command.kernel), table.ctypes.data], np.int64)
     library.entry()(call.ctypes.data, 1, 0, 1, 0)
 
 
@@ -174,8 +175,17 @@ def test_combinations_repeat_single_places(name: str, shape: tuple[int, ...]) ->
     np.testing.assert_allclose(found, {"add": x + other, "sub": x - other, "mul": x * other, "clamp_gradient": passed}[name], rtol=1e-6)
 
 
-def test_object_needs_no_symbols() -> None:
+@pytest.mark.parametrize("part", PARTS)
+def test_object_needs_no_symbols(part: str) -> None:
     """The machine code is loaded in processes that have neither numba nor a linker."""
-    _, code = library.compiled()
+    code = library.built(part)
     assert b"NRT_" not in code
     assert b"Py" not in code.replace(b"Python", b"")
+
+
+def test_no_kernel_has_the_name_of_a_tile() -> None:
+    from scriptc_runtime.cpu.tiles.kernels import kernels, tiles
+
+    names = {name for part in PARTS if part != TILES for name in symbols(part)}
+    assert names.isdisjoint(tile.name for tile in tiles()) and {tile.name for tile in tiles()} >= set(symbols(TILES))
+    assert sorted(kernels()) == sorted(kernel for part in PARTS.values() for kernel in part)

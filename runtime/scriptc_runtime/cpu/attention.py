@@ -83,6 +83,7 @@ def softmax_rows(scores: np.ndarray) -> None:
 class NativeAttention(Native):
     """Attention as one command; its result lies as q does, so that heads next to each other stay so."""
 
+    kernels = "attention", "copy"
     strided = True
 
     def __init__(self, work: int, *, causal: bool, scale: float) -> None:

@@ -5,12 +5,12 @@ A 1x1 convolution with stride 1 needs no gathering; a depthwise one needs no pro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from scriptc.interp.blas import alone
+from scriptc.records import Record
 from scriptc_runtime.cpu.linalg import is_native
 from scriptc_runtime.cpu.scratch import Scratch
 from scriptc_runtime.plan.lowering import Site, lowers
@@ -19,8 +19,7 @@ from scriptc_runtime.plan.plan import Kernel
 Sizes = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Geometry:
+class Geometry(Record):
     """One convolution in numbers: x [n, groups * per_group, *size], weight [out, per_group, *kernel], result [n, out, *places]."""
 
     n: int

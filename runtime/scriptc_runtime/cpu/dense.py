@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import is_
 from typing import Any
 
 import numpy as np
 
+from scriptc.records import Record
 from scriptc_runtime import versions
 from scriptc_runtime.cpu import packs, team
 from scriptc_runtime.cpu.addresses import address
@@ -18,15 +18,17 @@ from scriptc_runtime.cpu.tiles import layouts, library
 from scriptc_runtime.cpu.tiles.commands import CACHE_BYTES, NO_FUNCTION, NO_LIMITS, At, Command, Limits, Word
 from scriptc_runtime.cpu.tiles.geometry import LANES, MOST_ROWS, PANEL, VECTOR_BYTES
 from scriptc_runtime.cpu.tiles.move_commands import copy
+from scriptc_runtime.cpu.tiles.parts import parts_of
 from scriptc_runtime.cpu.tiles.product_commands import collides, is_row_major, pack
 
 _FLOAT = 4
 PACKING = 4           # multiplications in the time that it takes to pack a float
+_KERNELS = "product", "pack", "copy"
+_PARTS = parts_of(*_KERNELS)
 BLOCKED_ROWS = 8      # from which on copying x in blocks costs less than rows that collide in the cache
 
 
-@dataclass(frozen=True)
-class Epilogue:
+class Epilogue(Record):
     """What follows the product: which operands are the factors of the columns and what is added; limits; then one of FUNCTIONS."""
 
     scale: int | None = None
@@ -70,12 +72,12 @@ class Dense:
             return layouts.pack_direct(weight[:, :, None, None]), start
         panels = layouts.room(self.full_depth * self.full_columns)
         words = pack(weight, panels).table({})
-        calls = np.array([library.NAMES.index("pack"), address(words)], np.int64)
+        calls = np.array([library.place("pack"), address(words)], np.int64)
         team.run_at(library.entry(), address(calls), 1, team.get_num_threads(), weight.size * PACKING)
         return panels, start
 
     def __call__(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, *, out: tuple[np.ndarray, ...]) -> None:
-        entry = library.ready(self.rows * self.depth * self.columns)
+        entry = library.ready(self.rows * self.depth * self.columns, _PARTS)
         if entry is None or (versions.version(weight) is None and self.rows < 4 * MOST_ROWS):
             self._plain(x, weight, bias, out=out)     # packing would cost more than it gives
             return
@@ -113,7 +115,7 @@ class Dense:
     def _run(self, entry: library.Entry, x: np.ndarray, panels: np.ndarray, bias: np.ndarray, y: np.ndarray) -> None:
         command = self.product(x, panels, y, bias, self._a_rows, self._c_rows)
         words = command.table({})
-        call = np.array([library.NAMES.index("product"), words.ctypes.data], np.int64)
+        call = np.array([library.place("product"), words.ctypes.data], np.int64)
         work = self.rows * self.full_depth * self.full_columns
         team.run(entry, call, team.get_num_threads(), work)
 
@@ -121,6 +123,7 @@ class Dense:
 class NativeDense(Native):
     """A linear layer as commands. `places`: which operands are x, the weight and the bias (None: there is none)."""
 
+    kernels = _KERNELS
     strided = True
 
     def __init__(self, dense: Dense, places: tuple[int, int, int | None] = (0, 1, 2), epilogue: Epilogue | None = None) -> None:

@@ -17,6 +17,7 @@ from scriptc_runtime.cpu.printer import Printed, Unprintable, print_group, print
 from scriptc_runtime.cpu.tiles import library
 from scriptc_runtime.cpu.tiles.commands import At, Command, Word
 from scriptc_runtime.cpu.tiles.move_commands import call
+from scriptc_runtime.cpu.tiles.parts import parts_of
 from scriptc_runtime.plan.fusion import Group
 from scriptc_runtime.plan.lowering import lowers_groups
 from scriptc_runtime.plan.plan import Kernel
@@ -149,7 +150,7 @@ class NativeLoop(Native):
 
     def state(self, work: int = 0) -> str:
         """That of the loop, for which the whole plan's work speaks, and of the library that calls it."""
-        return min(self._code.state(work), library.state(self.work), key=(NEVER, WAITING, READY).index)
+        return min(self._code.state(work), library.state(parts_of("call"), self.work), key=(NEVER, WAITING, READY).index)
 
     def commands(self, operands: Sequence[np.ndarray], results: Sequence[np.ndarray], threads: int) -> list[Command] | None:
         """One call, or one for each part of the outermost loop."""

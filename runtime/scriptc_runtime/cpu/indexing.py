@@ -4,13 +4,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from scriptc.interp.registry import REFERENCES
 from scriptc.ir.types import TensorType
+from scriptc.records import Record
 from scriptc_runtime.cpu.driver.native import In, Out
 from scriptc_runtime.cpu.jit import Code, code_for
 from scriptc_runtime.cpu.printed import NO_FLOATS, UNSIGNED, Printed, kernel, shares
@@ -83,8 +83,7 @@ _SCATTER = _HEAD + """    k1 = n[7]
 _SET, _SUM = _SCATTER.format(value="v1[(p1 + d2) * k1]"), _SCATTER.format(value="o0[p0] + v1[(p1 + d2) * k1]")
 
 
-@dataclass(frozen=True)
-class Sizes:
+class Sizes(Record):
     """Around a dimension: turns before it, positions, elements after it, and its size."""
 
     outer: int

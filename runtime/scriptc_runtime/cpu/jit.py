@@ -1,21 +1,20 @@
 """When a printed loop becomes machine code: from the cache at once, by numba when the work is worth it.
 
-SCRIPTC_JIT: `auto` (default: numpy answers while a loop is cold, a background thread compiles it once it has done
+SCRIPTC_JIT: `auto` (default: numpy answers while a loop is cold, a process beside this one compiles it once it has done
 enough work), `always` (compile before the first call), `never`. Inside `policy.waiting()` a cold loop is compiled first.
 """
 from __future__ import annotations
 
-import atexit
 import ctypes
 import functools
 import os
-import queue
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from scriptc_runtime.cpu import builders, loader, objects
 from scriptc_runtime.cpu.audit import audit
 from scriptc_runtime.plan.plan import debugging
 from scriptc_runtime.plan.policy import NEVER, READY, WAITING, is_waiting
@@ -27,11 +26,6 @@ LIMIT = 4096          # compiled loops in one process: a hostile file must not f
 ROUTINE = ("routine",)   # instead of element dtypes: a function of its two tables only, which answers a status
 
 _codes: dict[tuple[str, str], Code] = {}
-_compile_lock = threading.Lock()
-_jobs: queue.SimpleQueue[Code] = queue.SimpleQueue()
-_worker: threading.Thread | None = None
-_working = threading.Lock()      # held while the worker compiles
-_ending = threading.Event()
 
 
 class Code:
@@ -61,8 +55,9 @@ class Code:
         self._work += work + CALL
         if self._work > ENOUGH and not self._asked:
             self._asked = True
-            _enqueue(self)
-        return None
+            if not self._load():
+                builders.ask(("loop", self.source, self.pointers), self._got)
+        return self.function
 
     def state(self, work: int = 0) -> str:
         """READY, WAITING or NEVER, after a call of so many element operations."""
@@ -78,17 +73,39 @@ class Code:
     def compile(self) -> None:
         """Make `function`, from the cache or by numba; a loop that does not compile stays with numpy."""
         with self._lock:
-            if self.function is None and not self._failed:
+            if self.function is None and not self._failed and not self._load():
                 try:
-                    address = _address(self.source, self.pointers)
+                    self._take(objects.load_object(built(self.source, self.pointers), (ENTRY,)))
                 except Exception as error:  # any defect of the compiler costs speed, never an answer
-                    self._failed = True
-                    if debugging("kernels"):
-                        print(f"kernel not compiled: {error}\n{self.source}", file=sys.stderr)
-                    return
-                kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p) if self.pointers == ROUTINE else \
-                    ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * (len(self.pointers) + 2))
-                self.function = kind(address)
+                    self._fail(error)
+
+    def _load(self) -> bool:
+        """Take what is in the cache; False if nothing is."""
+        try:
+            kept = objects.load_kept(_key(self.source, self.pointers), (ENTRY,))
+        except loader.MemoryRefused as error:
+            self._fail(error)
+            return True
+        if kept is not None:
+            self._take(kept)
+        return kept is not None
+
+    def _got(self, code: bytes) -> None:
+        """From a builder: the object, or nothing."""
+        try:
+            self._take(objects.load_object(code, (ENTRY,)))
+        except Exception as error:
+            self._fail(error)
+
+    def _take(self, addresses: list[int]) -> None:
+        kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p) if self.pointers == ROUTINE else \
+            ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * (len(self.pointers) + 2))
+        self.function = kind(addresses[0])
+
+    def _fail(self, error: Exception) -> None:
+        self._failed = True
+        if debugging("kernels"):
+            print(f"kernel not compiled: {error}\n{self.source}", file=sys.stderr)
 
 
 def code_for(source: str, pointers: tuple[str, ...]) -> Code | None:
@@ -102,49 +119,27 @@ def code_for(source: str, pointers: tuple[str, ...]) -> Code | None:
     return found
 
 
-def _enqueue(code: Code) -> None:
-    global _worker
-    _jobs.put(code)
-    with _compile_lock:
-        if _worker is None or not _worker.is_alive():
-            if _worker is None:
-                atexit.register(_finish)
-            _worker = threading.Thread(target=_work, name="scriptc-jit", daemon=True)
-            _worker.start()
+def built(source: str, pointers: tuple[str, ...]) -> bytes:
+    """The object code of a loop, from the cache or by numba. Any error of the compiler."""
+    with _compiling:
+        return objects.kept_or_compiled(_key(source, pointers), (ENTRY,), lambda: _compile(source, pointers))
 
 
-def _work() -> None:
-    while True:
-        job = _jobs.get()
-        with _working:
-            if _ending.is_set():
-                return
-            job.compile()
-
-
-def _finish() -> None:
-    """Let the compilation that is under way end: a process that ends while a thread is inside LLVM is aborted by it."""
-    _ending.set()
-    with _working:
-        pass
+_compiling = threading.Lock()     # numba's, and the names that it makes, are not for several threads
 
 
 def _forget() -> None:
-    """In a forked child the worker does not exist, nor what it held."""
-    global _compile_lock, _working, _worker
-    _compile_lock, _working, _worker = threading.Lock(), threading.Lock(), None
+    """In a forked child nobody is compiling."""
+    global _compiling
+    _compiling = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def _address(source: str, pointers: tuple[str, ...]) -> int:
-    from scriptc_runtime.cpu import objects
-
-    key = objects.cache_key(source, _intrinsics() if pointers == ROUTINE else ",".join(pointers))
-    with _compile_lock:
-        return objects.address(key, lambda: _compile(source, pointers))
+def _key(source: str, pointers: tuple[str, ...]) -> str:
+    return objects.cache_key(source, _intrinsics() if pointers == ROUTINE else ",".join(pointers))
 
 
 @functools.cache
@@ -154,15 +149,14 @@ def _intrinsics() -> str:
     return "".join((folder / name).read_text(encoding="utf-8") for name in ("native/machine.py", "tiles/registers.py", "mathematics.py"))
 
 
-def _compile(source: str, pointers: tuple[str, ...]) -> tuple[str, bytes]:
-    """Audit, compile with numba, and emit (function name, object code)."""
+def _compile(source: str, pointers: tuple[str, ...]) -> bytes:
+    """Audit, compile with numba, and emit object code with the function ENTRY."""
     import numba
     from numba import types
 
-    from scriptc_runtime.cpu.emission import object_code
+    from scriptc_runtime.cpu.emission import Function, object_code
     from scriptc_runtime.cpu.mathematics import namespace
     from scriptc_runtime.cpu.native.writer import ELSEWHERE
-    from scriptc_runtime.cpu.objects import target_machine
 
     names: dict[str, Any] = namespace()
     routine = pointers == ROUTINE
@@ -177,7 +171,8 @@ def _compile(source: str, pointers: tuple[str, ...]) -> tuple[str, bytes]:
     compile_: Any = numba.njit  # its stub knows neither the options nor what it returns
     compiled = compile_((types.int64 if routine else types.void)(*arguments), error_model="numpy", boundscheck=False,
                         no_cpython_wrapper=True, no_cfunc_wrapper=True)(names["kernel"])
-    return ENTRY, object_code(compiled, target_machine(), ENTRY, ["ptr"] * len(arguments), otherwise=ELSEWHERE if routine else None)
+    made = Function(compiled, ENTRY, ("ptr",) * len(arguments), ELSEWHERE if routine else None)
+    return object_code([made], objects.target_machine())
 
 
 ENTRY = "scriptc_kernel"

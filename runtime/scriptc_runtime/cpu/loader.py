@@ -15,6 +15,8 @@ import mmap
 import os
 import struct
 import sys
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 PAGE = mmap.PAGESIZE
@@ -31,6 +33,9 @@ _BY_SLOT = frozenset({_GOTPCREL, _GOTPCRELX, _REX_GOTPCRELX})
 _SLOT = 16              # an address, and a jump through it
 _UNDEFINED = 0
 _RELOCATABLE, _X86_64 = 1, 62
+
+
+NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 class ObjectError(Exception):
@@ -75,12 +80,16 @@ class Relocation(NamedTuple):
 
 
 class Object:
-    """An object file, read and checked. ObjectError if it is not one that this loader can place."""
+    """An object file, read and checked. ObjectError if it is not one that this loader can place.
 
-    def __init__(self, code: bytes) -> None:
+    `known`: names that it may refer to, besides EXTERNAL.
+    """
+
+    def __init__(self, code: bytes, known: Collection[str] = ()) -> None:
         if len(code) > LARGEST:
             raise ObjectError(f"the object has {len(code)} bytes, more than {LARGEST}")
         self.code = code
+        self.elsewhere = known
         self.sections = self._sections()
         self.places, self.parts = self._layout()
         self.symbols = self._symbols()
@@ -174,7 +183,7 @@ class Object:
 
     def _known(self, symbol: Symbol) -> bool:
         if symbol.section == _UNDEFINED:
-            return symbol.name in EXTERNAL
+            return symbol.name in EXTERNAL or symbol.name in self.elsewhere
         return symbol.section in self.places
 
     def functions(self) -> dict[str, int]:
@@ -194,23 +203,29 @@ def load(code: bytes, name: str) -> int:
 
     ObjectError if it cannot be loaded; MemoryRefused where the system forbids executable memory.
     """
-    made = Object(code)
-    offset = made.functions().get(name)
-    if offset is None:
-        raise ObjectError(f"it has no function {name}")
+    return load_all(code, (name,))[0]
+
+
+def load_all(code: bytes, names: Sequence[str], known: Mapping[str, int] = NOTHING) -> list[int]:
+    """`load` for several functions of one object, which may refer to the functions at the addresses `known`."""
+    made = Object(code, known)
+    offsets = made.functions()
+    for name in names:
+        if name not in offsets:
+            raise ObjectError(f"it has no function {name}")
     # The slots lie in front of the code, in executable pages.
     front = _pages(len(made.slots()) * _SLOT)
     size = max(front + made.parts[_WRITE][1], PAGE)
     base = _map(None, size, 0, _PRIVATE | _ANONYMOUS, -1)
-    image = linked(made, base, front)
+    image = linked(made, base, front, known)
     parts = [(0, front + made.parts[_EXECUTE][1], mmap.PROT_READ | mmap.PROT_EXEC), *(
         (front + start, front + end, mmap.PROT_READ | extra)
         for extra, (start, end) in ((0, made.parts[0]), (mmap.PROT_WRITE, made.parts[_WRITE])))]
     _fill(base, image.ljust(size, b"\0"), [p for p in parts if p[1] > p[0]])
-    return base + front + offset
+    return [base + front + offsets[name] for name in names]
 
 
-def linked(made: Object, base: int, front: int) -> bytes:
+def linked(made: Object, base: int, front: int, known: Mapping[str, int] = NOTHING) -> bytes:
     """The object's memory as it is to stand at address `base`, with `front` bytes for its slots before the first section."""
     code, slots = made.code, made.slots()
     memory = bytearray(front + made.parts[_WRITE][1])
@@ -222,7 +237,7 @@ def linked(made: Object, base: int, front: int) -> bytes:
     def value(index: int) -> int:
         symbol = made.symbols[index]
         if symbol.section == _UNDEFINED:
-            return _external(symbol.name)
+            return known.get(symbol.name) or _external(symbol.name)
         return base + front + made.places[symbol.section] + symbol.value
 
     for index, slot in slots.items():

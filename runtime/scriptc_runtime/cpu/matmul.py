@@ -16,6 +16,8 @@ from scriptc_runtime.cpu.tiles.product_commands import is_column_major, is_row_m
 class NativeMatmul(Native):
     """torch.matmul of any ranks: vectors are matrices of one row or column, batches are repeated where they are 1."""
 
+    kernels = "matmul", "matvec", "copy"
+
     def __init__(self, work: int) -> None:
         self.work = work
 

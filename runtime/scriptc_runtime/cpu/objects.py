@@ -5,13 +5,15 @@ that only its owner may enter. A directory that fails that test is not used at a
 """
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import itertools
 import os
 import stat
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,45 +31,48 @@ def _binding() -> Any:
 
 
 def target_machine(*, jit: bool = False) -> Any:
-    """LLVM's description of this CPU."""
+    """LLVM's description of this CPU, or of the one that SCRIPTC_CPU names (one of LLVM's names, such as x86-64-v3)."""
     llvm = _binding()
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     llvm.initialize_native_asmparser()
+    named = os.environ.get("SCRIPTC_CPU", "")
     return llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3,
+        cpu=named or llvm.get_host_cpu_name(), features="" if named else llvm.get_host_cpu_features().flatten(), opt=3,
         reloc="pic", codemodel="jitdefault" if jit else "small")
 
 
-def address(key: str, compiled: Callable[[], tuple[str, bytes]]) -> int:
-    """The address of the function kept under `key`; where there is none that can be loaded, of the one (name, object code) now `compiled`.
+def load_kept(key: str, names: Sequence[str], known: Mapping[str, int] = loader.NOTHING) -> list[int] | None:
+    """The addresses of these functions of the object kept under `key`; None where there is none that can be loaded.
 
-    loader.ObjectError or RuntimeError if this process cannot load it.
+    loader.MemoryRefused where this process may have no code of its own.
     """
     kept = read_cached(key)
-    if kept is not None:
-        try:
-            return load_object(kept[1], kept[0])
-        except loader.MemoryRefused:
-            raise
-        except (loader.ObjectError, RuntimeError):
-            pass      # of another build, or damaged before its digest was taken: compiled anew
-    name, code = compiled()
-    write_cached(key, name, code)
-    return load_object(code, name)
+    if kept is None:
+        return None
+    try:
+        return load_object(kept[1], names, known)
+    except loader.MemoryRefused:
+        raise
+    except (loader.ObjectError, RuntimeError):
+        return None      # of another build, or damaged before its digest was taken
 
 
-def load_object(code: bytes, name: str) -> int:
-    """The address of function `name` in relocatable object code, by our loader where it knows the system, else by LLVM's.
+def load_object(code: bytes, names: Sequence[str], known: Mapping[str, int] = loader.NOTHING) -> list[int]:
+    """The addresses of functions in relocatable object code, by our loader where it knows the system, else by LLVM's.
 
-    loader.ObjectError or RuntimeError if it is not there or cannot be loaded.
+    The object may refer to the functions at the addresses `known`.
+
+    loader.ObjectError or RuntimeError if they are not there or cannot be loaded.
     """
-    return loader.load(code, name) if loader.supported() else _load_by_llvm(code, name)
+    return loader.load_all(code, names, known) if loader.supported() else _load_by_llvm(code, names, known)
 
 
-def _load_by_llvm(code: bytes, name: str) -> int:
+def _load_by_llvm(code: bytes, names: Sequence[str], known: Mapping[str, int]) -> list[int]:
     global _engine
     llvm = _binding()
+    for name, place in known.items():
+        llvm.add_symbol(name, place)
     if _engine is None:
         machine = target_machine(jit=True)
         module = llvm.parse_assembly("")
@@ -77,15 +82,60 @@ def _load_by_llvm(code: bytes, name: str) -> int:
     _loaded.append(reference)
     _engine.add_object_file(reference)
     _engine.finalize_object()
-    found = _engine.get_function_address(name)
-    if not found:
-        raise RuntimeError(f"{name} is not in the compiled object")
-    return int(found)
+    found = [int(_engine.get_function_address(name)) for name in names]
+    if not all(found):
+        raise RuntimeError(f"{names[found.index(0)]} is not in the compiled object")
+    return found
+
+
+def is_sound(code: bytes, names: Sequence[str], known: Collection[str] = ()) -> bool:
+    """False for an object that our loader would not load; where LLVM loads them, it alone can tell."""
+    try:
+        return not loader.supported() or loader.Object(code, known).functions().keys() >= set(names)
+    except loader.ObjectError:
+        return False
+
+
+def kept_or_compiled(key: str, names: Sequence[str], compiled: Callable[[], bytes], known: Collection[str] = ()) -> bytes:
+    """The object with these functions kept under `key`; where there is none that is sound, the one now `compiled`, which is kept.
+
+    It may refer to the functions named `known`.
+
+    Of processes that ask at the same time one compiles, and the others wait for it.
+    """
+    with _alone(key):
+        kept = read_cached(key)
+        if kept is not None and is_sound(kept[1], names, known):
+            return kept[1]
+        code = compiled()
+        write_cached(key, names[0], code)
+        return code
+
+
+@contextlib.contextmanager
+def _alone(key: str) -> Iterator[None]:
+    """One process at a time for a key, where the system has locks: they end with the process that holds them."""
+    folder = cache_directory()
+    try:
+        import fcntl
+
+        if folder is None:
+            raise OSError
+        file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except (ImportError, OSError):      # whoever else compiles it keeps the same
+        yield
+        return
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.lockf(file, fcntl.LOCK_EX, 1, int(key[:8], 16))
+        yield
+    finally:
+        os.close(file)
 
 
 def cache_key(source: str, signature: str) -> str:
     """The name of a compiled loop: everything its machine code depends on."""
-    return hashlib.sha256("\0".join((source, signature, *_machine())).encode()).hexdigest()
+    return hashlib.sha256("\0".join((source, signature, os.environ.get("SCRIPTC_CPU", ""), *_machine())).encode()).hexdigest()
 
 
 @functools.cache
@@ -94,7 +144,7 @@ def _machine() -> tuple[str, ...]:
     return (LAYOUT, _version("numba"), _version("llvmlite"), sys.platform, loader.architecture(), *(_processor() or _processor_by_llvm()))
 
 
-LAYOUT = "2"      # of the objects: another number drops what earlier releases kept
+LAYOUT = "3"      # of the objects: another number drops what earlier releases kept
 
 
 def _version(package: str) -> str:
@@ -135,14 +185,7 @@ def _processor_by_llvm() -> tuple[str, ...]:
 
 def cache_directory() -> Path | None:
     """Where compiled loops are kept: SCRIPTC_CACHE_DIR or the user's cache; None if it cannot be trusted."""
-    named = os.environ.get("SCRIPTC_CACHE_DIR")
-    if named is not None:
-        base = Path(named)
-    else:
-        import platformdirs
-
-        base = Path(platformdirs.user_cache_dir("scriptc"))
-    folder = base / "cpu"
+    folder = Path(os.environ.get("SCRIPTC_CACHE_DIR") or _user_cache()) / "cpu"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         facts = folder.lstat()
@@ -153,6 +196,15 @@ def cache_directory() -> Path | None:
     if hasattr(os, "getuid") and (facts.st_uid != os.getuid() or facts.st_mode & 0o077):
         return None
     return folder
+
+
+def _user_cache() -> str:
+    """Where this user's programs keep what they can make again: of Linux by its convention, for `platformdirs` takes long to import."""
+    if sys.platform == "linux":
+        return os.path.join(os.environ.get("XDG_CACHE_HOME", "").strip() or os.path.expanduser("~/.cache"), "scriptc")     # noqa: PTH111, PTH118
+    import platformdirs
+
+    return platformdirs.user_cache_dir("scriptc")
 
 
 def read_cached(key: str) -> tuple[str, bytes] | None:
@@ -179,10 +231,40 @@ def write_cached(key: str, name: str, code: bytes) -> None:
     if folder is None:
         return
     body = name.encode() + b"\n" + code
+    path: Path | None = None
     try:
-        descriptor, path = tempfile.mkstemp(dir=folder)
+        descriptor, made = tempfile.mkstemp(dir=folder, suffix=_UNFINISHED)
+        path = Path(made)
         with os.fdopen(descriptor, "wb") as file:
             file.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-        Path(path).replace(folder / f"{key}.o")
-    except OSError:
+        path.replace(folder / f"{key}.o")
+    except OSError:     # a full disk, for one
+        if path is not None:
+            with contextlib.suppress(OSError):
+                path.unlink()
         return
+    _tidy(folder)
+
+
+_UNFINISHED = ".part"
+STALE_S = 3600.0        # after which nobody is still writing a file
+MOST_BYTES = 1 << 30    # of kept objects; those that were written first go first
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what killed processes left half written, and the oldest objects of a cache that has grown too large."""
+    now, kept = time.time(), []
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            facts = entry.stat(follow_symlinks=False)
+            if entry.name.endswith(_UNFINISHED):
+                if now - facts.st_mtime > STALE_S:
+                    Path(entry.path).unlink()
+            elif entry.name.endswith(".o"):
+                kept.append((facts.st_mtime, facts.st_size, entry.path))
+        total = sum(size for _, size, _ in kept)
+        for _, size, path in sorted(kept):
+            if total <= MOST_BYTES:
+                break
+            Path(path).unlink()
+            total -= size

@@ -4,21 +4,54 @@ A new input shape makes a new plan; its weights have been packed already. Arrays
 """
 from __future__ import annotations
 
+import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from scriptc.records import Record
 from scriptc_runtime import versions
 
 
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
-class Pack:
+class Pack(Record, eq=False, weakref_slot=True):
     """The arrays made of `sources`, which it keeps, so that their identities are not given to others."""
 
     sources: tuple[np.ndarray | None, ...]
     made: tuple[np.ndarray, ...]
+
+
+LITTLE = 1 << 18     # bytes of weights; below it, handing them to another thread costs more than packing them
+
+
+def together(makers: Sequence[Callable[[], Pack]], size: int, threads: int) -> list[Pack]:
+    """What each maker makes, of weights of `size` bytes in all, by up to so many threads: numpy does most of it without the interpreter's lock."""
+    found: list[Pack | None] = [None] * len(makers)
+    left = deque(enumerate(makers))
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        while not failures:
+            try:
+                index, make = left.popleft()
+            except IndexError:
+                return
+            try:
+                found[index] = make()
+            except BaseException as error:      # the caller's thread raises it
+                failures.append(error)
+
+    helpers = [threading.Thread(target=work, name="scriptc-pack", daemon=True)
+               for _ in range(min(threads, len(makers)) - 1 if size > LITTLE else 0)]
+    for helper in helpers:
+        helper.start()
+    work()
+    for helper in helpers:
+        helper.join()
+    if failures:
+        raise failures[0]
+    return found    # type: ignore[return-value]
 
 
 _shared: weakref.WeakValueDictionary[Hashable, Pack] = weakref.WeakValueDictionary()

@@ -11,6 +11,7 @@ from scriptc_runtime.cpu.jit import Code
 from scriptc_runtime.cpu.tiles import library
 from scriptc_runtime.cpu.tiles.commands import Command, Fault, Word
 from scriptc_runtime.cpu.tiles.move_commands import call
+from scriptc_runtime.cpu.tiles.parts import parts_of
 from scriptc_runtime.plan.plan import Kernel
 from scriptc_runtime.plan.policy import NEVER, READY, WAITING
 
@@ -26,7 +27,7 @@ class Printed(Native):
 
     def state(self, work: int = 0) -> str:
         """That of the loop, for which the whole plan's work speaks, and of the library that calls it."""
-        return min(self._code.state(work), library.state(self.work), key=(NEVER, WAITING, READY).index)
+        return min(self._code.state(work), library.state(parts_of("call"), self.work), key=(NEVER, WAITING, READY).index)
 
     def calls(self, parts: Sequence[Sequence[Word]], fault: Fault | None = None) -> Command | None:
         """The loop once for each part with that part's words."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from scriptc.ir.expressions import Operators
 from scriptc.ir.graph import Literal, Value
 from scriptc.ir.registry import OpDef
 from scriptc.ir.types import TensorType
+from scriptc.records import Record, field
 from scriptc_runtime.cpu.scalars import BOOL_RESULTS, CONVERSIONS, spelling
 from scriptc_runtime.plan.bind import BoundOp
 from scriptc_runtime.plan.fusion import Group
@@ -27,16 +27,14 @@ class Unprintable(Exception):
     """A formula uses something that has no spelling."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Record):
     """How a group's operands lie over its loop nest: sizes of the loops, and per tensor its stride in each (0: broadcast)."""
 
     sizes: tuple[int, ...]
     strides: tuple[tuple[int, ...], ...]
 
 
-@dataclass(eq=False)
-class Printed:
+class Printed(Record, frozen=False, eq=False):
     """A printed group: the text, and what to put in the tables when it is called."""
 
     source: str
@@ -64,8 +62,7 @@ class Element(Operators):
         return self.printer.apply(definition, arguments, attributes)
 
 
-@dataclass(eq=False)
-class FormulaPrinter:
+class FormulaPrinter(Record, frozen=False, eq=False):
     lines: list[str] = field(default_factory=list)      # the loop's body
     head: list[str] = field(default_factory=list)       # before the loops: constants
     integers: list[int | None] = field(default_factory=list)
@@ -197,8 +194,7 @@ def _input(printer: FormulaPrinter, index: int, value: Value, kind: Any) -> Any:
     return Late(index, str(kind).startswith("float"))
 
 
-@dataclass(frozen=True, slots=True)
-class Late:
+class Late(Record):
     """A scalar that arrives with the call: group input `index`."""
 
     index: int

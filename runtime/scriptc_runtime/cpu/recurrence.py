@@ -23,6 +23,8 @@ _ACTIVATIONS = {"tanh": Epilogue(function=FUNCTIONS.index("tanh")), "relu": Epil
 class NativeRecurrent(Native):
     """`lstm`, `gru` or `rnn` over `length` steps of [rows, features] with states of `width`; both sizes are whole vectors."""
 
+    kernels = "product", "pack", "copy", "lstm_cell", "gru_cell"
+
     def __init__(self, name: str, attributes: Any, length: int, rows: int, features: int, width: int) -> None:
         self._name = name
         self._layers, self._directions = attributes["num_layers"], 2 if attributes["bidirectional"] else 1

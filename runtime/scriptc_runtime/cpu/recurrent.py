@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from scriptc.interp.blas import alone
 from scriptc.ir.types import TensorType, float32
+from scriptc.records import Record
 from scriptc_runtime.cpu.jit import Code
 from scriptc_runtime.cpu.linalg import is_native
 from scriptc_runtime.cpu.recurrence import NativeRecurrent
@@ -116,8 +116,7 @@ def _sizes(site: Site) -> tuple[int, int, int, int] | None:
     return found if isinstance(width, int) and all(found) else None     # type: ignore[return-value]
 
 
-@dataclass(frozen=True, slots=True)
-class _Native:
+class _Native(Record):
     """Compiled steps for one site: the code, the multiplications of a call, and what runs each direction of each layer."""
 
     code: Code

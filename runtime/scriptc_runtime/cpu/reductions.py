@@ -54,6 +54,7 @@ def _summed(x: TensorType, like: TensorType) -> frozenset[int]:
 class NativeReduction(Native):
     """A reduction as commands: rows first where the last dimensions go, then columns, with results in between where there are several."""
 
+    kernels = "reduce_rows", "reduce_columns", "copy"
     strided = True
 
     def __init__(self, kind: str, dims: frozenset[int], factor: float, elements: int) -> None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from scriptc.interp.registry import REFERENCES
 from scriptc.ir.types import float32
+from scriptc.records import Record
 from scriptc_runtime.cpu.addresses import address
 from scriptc_runtime.cpu.driver.native import In, Out
 from scriptc_runtime.cpu.jit import Code, code_for
@@ -61,8 +61,7 @@ def kernel(v0, v1, v2, v3, o0, n, c):
 _POINTERS = ("float32", "int64", "float32", "float32", "float32")
 
 
-@dataclass(frozen=True, slots=True)
-class Taps:
+class Taps(Record):
     """One direction: [taps, outputs] places in `size` inputs, and their weights."""
 
     size: int

@@ -4,10 +4,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
+from scriptc.records import Record
 from scriptc_runtime.cpu import team
 from scriptc_runtime.cpu.dense import Dense
 from scriptc_runtime.plan.policy import waiting
@@ -18,8 +18,7 @@ COPIED = 64 << 20           # bytes, more than caches hold
 TRIES = 7
 
 
-@dataclass(frozen=True, slots=True)
-class Peaks:
+class Peaks(Record):
     """Floating point operations and bytes of memory in a second, on so many threads."""
 
     flops: float

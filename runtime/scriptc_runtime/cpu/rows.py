@@ -29,6 +29,7 @@ def gathered(array: np.ndarray, place: Word, axes: int) -> tuple[list[Command | 
 class NativeNormalize(Native):
     """layer_norm and rms_norm over the last `axes` dimensions, or group_norm over `groups` of the channels in dimension 1."""
 
+    kernels = "normalize", "copy"
     strided = True
 
     def __init__(self, shape: tuple[int, ...], axes: int, *, centred: bool, eps: float, groups: int = 0) -> None:
@@ -73,6 +74,7 @@ class NativeNormalize(Native):
 class NativeSoftmax(Native):
     """softmax and log_softmax over the last dimension."""
 
+    kernels = "softmax", "copy"
     strided = True
 
     def __init__(self, shape: tuple[int, ...], *, logarithm: bool) -> None:

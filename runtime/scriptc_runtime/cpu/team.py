@@ -16,6 +16,7 @@ from scriptc_runtime.cpu.tiles import library
 from scriptc_runtime.cpu.tiles.geometry import ASLEEP, RESERVED
 from scriptc_runtime.cpu.tiles.library import Entry
 from scriptc_runtime.plan.plan import aligned_bytes
+from scriptc_runtime.plan.policy import available
 
 MOST = 64            # threads of one call
 ENOUGH = 2_000_000   # multiplications (about 40 microseconds) that pay for waking a helper
@@ -24,14 +25,6 @@ SOON = 40_000        # nanoseconds after which calls no longer count as followin
 LISTENS = 3_000      # looks (about 60 microseconds) of a helper at its post before it goes to sleep
 
 _wanted: int | None = None
-
-
-def available() -> int:
-    """The processors this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
 
 
 def get_num_threads() -> int:

@@ -59,7 +59,7 @@ class Formula:
                 f"    return {', '.join(name for name, _ in self.outputs)}"]
 
 
-class DevicePrinter(FormulaPrinter):
+class DevicePrinter(FormulaPrinter, frozen=False, eq=False):
     """The formula printer with the device's spellings, and constants as arguments."""
 
     def __init__(self) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections import ChainMap
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from scriptc.errors import CallError, diagnostic
@@ -29,6 +28,7 @@ from scriptc.ir.types import (
     dtype_of,
     join,
 )
+from scriptc.records import Record
 from scriptc_runtime.device import ARRAYS
 from scriptc_runtime.plan.policy import memory_limit
 
@@ -37,8 +37,7 @@ _NUMBERS = frozenset((int,))
 ROUNDS = 4  # how often a loop's carried types may widen before they are simply unknown
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BoundOp:
+class BoundOp(Record, eq=False):
     """An op with the types its operands and results have in this call.
 
     `captured` are the values its regions read from around it: as the regions name them, and as they are bound.
@@ -64,8 +63,7 @@ class BoundOp:
         return self.op.results
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(Record):
     """A region bound to concrete types: its remaining ops, the values that became constants, and its results."""
 
     ops: tuple[BoundOp, ...]

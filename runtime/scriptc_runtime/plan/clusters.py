@@ -6,18 +6,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from scriptc.ir.graph import Literal, Value
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import Type
+from scriptc.records import Record
 from scriptc_runtime.plan.bind import BoundOp
 from scriptc_runtime.plan.plan import Kernel
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Cluster:
+class Cluster(Record, eq=False):
     """Ops in order. `inputs` come from outside, `outputs` are read outside."""
 
     ops: tuple[BoundOp, ...]

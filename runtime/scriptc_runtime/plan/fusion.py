@@ -6,12 +6,12 @@ group: then no cycle can arise, and no member is computed twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from scriptc.ir.graph import Literal, Value
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import TensorType
+from scriptc.records import Record, field
 from scriptc_runtime.plan.bind import BoundOp, is_static
 from scriptc_runtime.plan.clusters import Cluster
 
@@ -21,8 +21,7 @@ MAX_OPS = 48  # beyond it a loop's registers spill and compilation time grows fa
 POINTWISE = frozenset(("where", "masked_fill", "cast", "batch_norm"))
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Record):
     """Elementwise ops over one shape. `inputs` come from outside, `outputs` are read outside.
 
     `over`: outputs whose elements take the place of an input's (numbers of outputs to numbers of inputs).
@@ -39,8 +38,7 @@ Unit: TypeAlias = "BoundOp | Cluster | Group"
 Accepts: TypeAlias = Callable[[BoundOp], bool]
 
 
-@dataclass(eq=False)
-class _Open:
+class _Open(Record, frozen=False, eq=False):
     """A group that may still grow."""
 
     shape: tuple[int, ...]

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from scriptc.interp.registry import REFERENCES
 from scriptc.ir.graph import Literal, Value, literal
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import TensorType
+from scriptc.records import replace
 from scriptc_runtime.plan.bind import Binding, BoundOp, is_static
 
 MOST_BYTES = 4 << 20      # of one tensor that a plan keeps

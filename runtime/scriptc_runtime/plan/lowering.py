@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from scriptc.errors import CallError, diagnostic
@@ -19,6 +18,7 @@ from scriptc.ir.exceptions import exception_class
 from scriptc.ir.graph import Op
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import TensorType, Type
+from scriptc.records import Record
 from scriptc_runtime.plan.bind import BoundOp, is_static
 from scriptc_runtime.plan.chains import Continues
 from scriptc_runtime.plan.clusters import ClusterLowering, RoutineLowering, Supports, Worth
@@ -26,8 +26,7 @@ from scriptc_runtime.plan.fusion import Accepts, Group
 from scriptc_runtime.plan.plan import Kernel, Linker, Memory
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Record):
     """One op to be lowered: its attributes, and the concrete types around it."""
 
     op: Op

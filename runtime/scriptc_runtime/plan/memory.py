@@ -2,13 +2,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from scriptc.records import Record
 from scriptc_runtime.plan.plan import ALIGNMENT
 
 
-@dataclass(frozen=True, slots=True)
-class Lifetime:
+class Lifetime(Record):
     """A buffer of `size` bytes, written at step `start`, last read at step `end`."""
 
     size: int

@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from scriptc.ir.graph import Literal, Value
+from scriptc.records import replace
 from scriptc_runtime.plan.bind import Binding, BoundOp, is_static
 from scriptc_runtime.plan.clusters import Cluster
 from scriptc_runtime.plan.fusion import Group, Unit

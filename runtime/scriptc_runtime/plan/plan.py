@@ -5,13 +5,13 @@ import functools
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from scriptc.ir.graph import Op
 from scriptc.ir.types import Type
+from scriptc.records import Record, field
 
 if TYPE_CHECKING:
     from scriptc_runtime.plan.bind import BoundOp
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 ALIGNMENT = 64  # a cache line, and the widest vector
 
 
-@dataclass(frozen=True, slots=True)
-class Kernel:
+class Kernel(Record):
     """What a lowering answers.
 
     `run(*operands)` returns the result (a tuple for several). Where `writes_out` is set it is called as
@@ -35,8 +34,7 @@ class Kernel:
     native: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Buffer:
+class Buffer(Record):
     """Where a kernel writes one result: at `offset` of the arena, in the array of the slot `argument`, or (both None) in an array of its own."""
 
     shape: tuple[int, ...]
@@ -54,8 +52,7 @@ class Buffer:
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Record):
     """One kernel: the slots it reads and fills, its buffers, and the slots nobody reads after it."""
 
     kernel: Kernel
@@ -129,8 +126,7 @@ class HostMemory:
 HOST: Memory = HostMemory()
 
 
-@dataclass(eq=False)
-class Plan:
+class Plan(Record, frozen=False, eq=False):
     """One function for one set of input shapes. `arguments` and `results` are slots; `fresh`: no result shares memory with an argument.
 
     `kinds` are the slots' types, `constants` those whose content is in the template. `written`: the results (by number) that are an argument's

@@ -1,4 +1,4 @@
-"""What a call may use: whether cold kernels are compiled first, and how much memory one value may take."""
+"""What a call may use: whether cold kernels are compiled first, how much memory one value may take, and how many processors there are."""
 from __future__ import annotations
 
 import functools
@@ -37,3 +37,11 @@ def memory_limit() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     except (AttributeError, OSError, ValueError):
         return 8 << 30
+
+
+def available() -> int:
+    """The processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1

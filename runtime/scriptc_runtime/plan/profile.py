@@ -5,11 +5,11 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from scriptc.ir.graph import Literal
 from scriptc.ir.types import TensorType, Type
+from scriptc.records import Record
 from scriptc_runtime.plan.bind import BoundOp, is_static
 from scriptc_runtime.plan.plan import Plan, Step
 
@@ -25,8 +25,7 @@ class Parted(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(Record):
     """The median seconds of some ops that run as one, their floating point operations, and the bytes they read and write at least."""
 
     ops: tuple[BoundOp, ...]

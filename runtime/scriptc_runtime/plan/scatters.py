@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,13 @@ import numpy as np
 from scriptc.ir.graph import Literal, Op, Value
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import TensorType
+from scriptc.records import Record
 from scriptc_runtime.plan.bind import Binding, BoundOp
 
 JOINS = {"slice_scatter": "cat", "select_scatter": "stack"}
 
 
-@dataclass(frozen=True)
-class _Placed:
+class _Placed(Record):
     """Parts in a tensor of zeros: which op put them there, along which dimension; each from, up to, and its value with its type."""
 
     name: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from scriptc.ir.graph import Literal, Op, Region, Value
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import TensorType, Type
+from scriptc.records import Record
 from scriptc_runtime.plan.bind import Binding, BoundOp, bind
 from scriptc_runtime.plan.chains import chains
 from scriptc_runtime.plan.clusters import Cluster, counted, finish, gather
@@ -31,8 +31,7 @@ NOTHING: Mapping[Any, Any] = MappingProxyType({})
 FEW_OPS = 48   # of a program without control flow that may be so small as a whole that it should be one call
 
 
-@dataclass(frozen=True, slots=True)
-class _Lowered:
+class _Lowered(Record):
     """A unit with its kernel and the values it reads and makes."""
 
     unit: Unit

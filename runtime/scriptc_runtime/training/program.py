@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from scriptc.errors import CallError, CompileError, diagnostic
 from scriptc.ir.autodiff import differentiate
@@ -12,6 +12,7 @@ from scriptc.ir.graph import Function, Group, Op, Value
 from scriptc.ir.passes.pipeline import optimize
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.types import TensorType, dtype_of
+from scriptc.records import replace
 from scriptc_runtime.optim.rules import Member, Rule, applied, minimum, sqrt
 from scriptc_runtime.optim.stepping import NumberSet
 from scriptc_runtime.training.joint import Joint

@@ -47,13 +47,13 @@ Left out on purpose: compression, references to other files, extension types, en
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
 import numpy as np
 
 from scriptc.errors import ArchiveError, diagnostic
 from scriptc.ir.types import DTYPES
+from scriptc.records import Record
 
 MAJOR, MINOR = 1, 0
 HEAD = b"\x85\xa7scriptc\x92" + bytes([MAJOR, MINOR])
@@ -75,8 +75,7 @@ NAME_CHARACTERS = 512
 KNOWN_REQUIREMENTS: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Record):
     """What a reader is willing to decode. The defaults take any model of a sensible size; pass others explicitly."""
 
     section_bytes: int = 16 << 20

@@ -14,7 +14,6 @@ An operand is a value's number, or `[constant]`. `op` is an index into the progr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from scriptc.errors import diagnostic
@@ -50,6 +49,7 @@ from scriptc.ir.graph import (
 from scriptc.ir.registry import REGISTRY, OpError
 from scriptc.ir.types import Type
 from scriptc.location import UNKNOWN, Location
+from scriptc.records import Record, field
 
 _KEYS = ("key", "name", "parameters", "inputs", "state", "values", "names", "ops", "regions", "results", "structure",
          "updates", "input_updates")
@@ -57,8 +57,7 @@ _DEEPEST = 64
 _MOST_REGIONS = 64  # of one op
 
 
-@dataclass(slots=True)
-class Tables:
+class Tables(Record, frozen=False, slots=True):
     """What the functions of one program share while it is encoded: types and (op, version) pairs, each once."""
 
     types: dict[Type, int] = field(default_factory=dict)

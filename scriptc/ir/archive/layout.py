@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
 
@@ -38,6 +37,7 @@ from scriptc.ir.archive.format import (
     shown,
 )
 from scriptc.ir.archive.recognise import EDGE_BYTES, recognise
+from scriptc.records import Record
 
 SMALLEST_BYTES = len(HEAD) + len(SECTIONS_KEY) + 4 + len(BLOBS_KEY) + 4 + len(INDEX_KEY) + 1 + TAIL_BYTES
 _BLOB_BYTES = 1 << 32  # a bin32 holds fewer
@@ -61,8 +61,7 @@ class TensorEntry(NamedTuple):
     dims: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Record):
     """A checked index. `root` is the digest in the tail."""
 
     version: tuple[int, int]

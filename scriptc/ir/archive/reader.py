@@ -6,7 +6,6 @@ import mmap as memory_map
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 
@@ -16,6 +15,7 @@ from scriptc.errors import ArchiveError
 from scriptc.ir.archive.canonical import Plain, unpack
 from scriptc.ir.archive.format import ALIGNMENT, DEFAULT_LIMITS, ELEMENTS, Limits, numpy_dtype, reject
 from scriptc.ir.archive.layout import Layout, TensorEntry, read_layout
+from scriptc.records import replace
 
 
 def read_archive(source: str | os.PathLike[str] | bytes, *, mmap: bool = True, root: bytes | None = None,

@@ -7,16 +7,15 @@ archive in the tests that proves it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import scriptc.ir.ops  # noqa: F401  (declares every op)
 from scriptc.ir.archive.canonical import Plain
 from scriptc.ir.archive.format import reject, shown
 from scriptc.ir.registry import REGISTRY, OpDef
+from scriptc.records import Record
 
 
-@dataclass(frozen=True, slots=True)
-class PlainOp:
+class PlainOp(Record):
     """An op as the archive holds it: operands are value numbers or `[constant]`, attributes plain values."""
 
     name: str

@@ -7,7 +7,6 @@ Section `vectors`: [{"function": key, "inputs": [leaf, ...], "results": [leaf, .
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,6 +15,7 @@ from scriptc.ir.archive.canonical import Plain
 from scriptc.ir.archive.plain import decode_constant, encode_constant, refuse, take, take_list, take_map
 from scriptc.ir.archive.reader import ArchiveFile
 from scriptc.ir.graph import Program
+from scriptc.records import Record
 
 PREFIX = "vectors/"
 _DEEPEST = 30
@@ -24,8 +24,7 @@ _DEEPEST = 30
 LeafValue: TypeAlias = Any
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RecordedCall:
+class RecordedCall(Record, eq=False):
     """One call of a function: the values of its inputs (leaves, in order), and of its results.
 
     `tolerance` is relative to the largest magnitude of each result.

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import re
-import string
 from typing import Any
 
 from scriptc.ir import dims
@@ -232,6 +231,8 @@ def scalar_format(*values: AnyValue, pattern: str) -> AnyValue:
 def plain_pattern(pattern: str, count: int) -> None:
     """OpError E0420 unless `pattern` has plain fields for `count` values: no names, attributes, conversions, huge widths."""
     try:
+        import string  # 1 ms that few programs need
+
         fields = [part for part in string.Formatter().parse(pattern) if part[1] is not None]
     except ValueError as error:
         raise OpError("E0420", message=f"bad pattern: {error}") from None

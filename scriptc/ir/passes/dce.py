@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from scriptc.ir.graph import Function, Op, Region, Value
 from scriptc.ir.registry import REGISTRY
+from scriptc.records import replace
 
 
 def eliminate_dead_code(function: Function) -> Function:

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from scriptc.ir.builder import Builder
 from scriptc.ir.graph import Function, Op, Region, walk
+from scriptc.records import replace
 
 MARK = "checkpoint"
 

@@ -5,7 +5,6 @@ Not part of the pipeline: an archive keeps its loops. A training step of known s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from scriptc.errors import CompileError
 from scriptc.ir.builder import Builder
@@ -13,6 +12,7 @@ from scriptc.ir.graph import Function, Literal, Op, Region, Value, literal, walk
 from scriptc.ir.registry import REGISTRY
 from scriptc.ir.rewrite import copied
 from scriptc.ir.types import ListType
+from scriptc.records import replace
 
 BUDGET = 6000      # ops that all loops of a function may become
 

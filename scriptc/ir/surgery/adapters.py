@@ -11,13 +11,14 @@ Beside a convolution A is one of the same window, stride and padding, and B one 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from scriptc.errors import CompileError, diagnostic
 from scriptc.ir.graph import EMPTY, Attribute, Function, Literal, Op, Program, StateEntry, Value, walk
 from scriptc.ir.rewrite import RewriteBuilder, Rule
 from scriptc.ir.surgery.surgeon import Operation, Surgeon, operate, readers, with_state
 from scriptc.ir.types import DTYPES, TensorType
+from scriptc.records import replace
 
 A, B = ".lora_A.weight", ".lora_B.weight"
 GENERATOR = "random.state"

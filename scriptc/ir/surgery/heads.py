@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from scriptc.ir.graph import ModuleEntry, Op, Program, StateEntry, Value
 from scriptc.ir.rewrite import RewriteBuilder, Rule
 from scriptc.ir.surgery.surgeon import Surgeon, operate, with_state
 from scriptc.ir.types import TensorType
+from scriptc.records import replace
 
 LAYERS = ("linear", "convolution")
 

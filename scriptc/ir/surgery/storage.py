@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from scriptc.ir.graph import Function, Op, Program, StateEntry, Value, walk
 from scriptc.ir.passes.dce import eliminate_dead_code
 from scriptc.ir.rewrite import RewriteBuilder, Rule, with_values
 from scriptc.ir.surgery.surgeon import Surgeon, with_state
 from scriptc.ir.types import DType, TensorType
+from scriptc.records import replace
 
 
 def stored_as(program: Program, dtype: DType) -> Program:

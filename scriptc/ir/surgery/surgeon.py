@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from scriptc.errors import CompileError
 from scriptc.ir.builder import located
@@ -10,6 +10,7 @@ from scriptc.ir.graph import Function, Op, Program, StateEntry, Value, walk
 from scriptc.ir.passes.dce import eliminate_dead_code
 from scriptc.ir.registry import OpError
 from scriptc.ir.rewrite import Rewriter, Rule, with_values
+from scriptc.records import replace
 
 
 class Surgeon(Rewriter):

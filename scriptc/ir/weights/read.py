@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +19,7 @@ from scriptc.ir.weights.safetensors import looks_like_safetensors, read_safetens
 from scriptc.ir.weights.torch_checkpoint import LEGACY_MAGIC, read_torch_legacy, read_torch_zip
 from scriptc.ir.weights.zip_members import MAGIC as ZIP_MAGIC
 from scriptc.ir.weights.zip_members import read_members
+from scriptc.records import replace
 
 # What training scripts call the state_dict in their checkpoints, the most specific first.
 STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "net", "params")

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from scriptc.ir.graph import Value
+from scriptc.records import Record, field
 from scriptc_runtime.cpu.blocked.support import PLAIN_RESULTS, plane_shape
 from scriptc_runtime.cpu.tiles.commands import NO_LIMITS, Limits, Window
 from scriptc_runtime.cpu.tiles.geometry import COMBINATIONS, FUNCTIONS
@@ -23,8 +23,7 @@ ENDED = frozenset(("convolution", "batch_norm", "batch_norm_train", "convolution
 TWO_ACTIVATIONS = frozenset(("convolution_weight_gradient", "batch_norm_gradient", "max_pool_gradient"))
 
 
-@dataclass
-class Node:
+class Node(Record, frozen=False):
     """One kernel call: an op, the values it reads from activations, what is folded into it, and the value it makes."""
 
     op: BoundOp

@@ -4,13 +4,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from scriptc.ir.graph import Literal, Value
 from scriptc.ir.types import TensorType
+from scriptc.records import Record
 from scriptc_runtime import versions
 from scriptc_runtime.cpu import packs, team
 from scriptc_runtime.cpu.blocked import training
@@ -31,6 +31,7 @@ from scriptc_runtime.cpu.tiles import commands, layouts, library
 from scriptc_runtime.cpu.tiles.commands import At, Command, Operands, Part, Window, Word
 from scriptc_runtime.cpu.tiles.geometry import LANES
 from scriptc_runtime.cpu.tiles.layouts import Layout
+from scriptc_runtime.cpu.tiles.parts import parts_of
 from scriptc_runtime.plan.bind import BoundOp
 from scriptc_runtime.plan.clusters import Cluster
 from scriptc_runtime.plan.lowering import lowers_clusters
@@ -38,8 +39,7 @@ from scriptc_runtime.plan.memory import Lifetime, plan_arena
 from scriptc_runtime.plan.plan import Kernel, aligned_bytes
 
 
-@dataclass(frozen=True)
-class Weights:
+class Weights(Record):
     """The packed weights of one node: which inputs they are made of, and how; `way` tells it from other ways."""
 
     inputs: tuple[int, ...]
@@ -47,16 +47,14 @@ class Weights:
     way: Hashable
 
 
-@dataclass
-class Step:
+class Step(Record, frozen=False):
     """One command and the node it belongs to."""
 
     command: Command
     node: int
 
 
-@dataclass
-class Instance:
+class Instance(Record, frozen=False):
     """Memory and tables of one running call."""
 
     arena: np.ndarray
@@ -91,6 +89,8 @@ class Region:
         self._choose_layouts()
         self._build()
         self._find_words()
+        self.kernels = tuple(dict.fromkeys(step.command.kernel for step in self.steps))
+        self.parts_needed = parts_of(*self.kernels)
 
     def _shape(self, value: Value) -> tuple[int, int, int, int]:
         for bound in self.cluster.ops:
@@ -324,7 +324,7 @@ class Region:
         for index in self.weights:
             addresses["weight", index] = addresses["bias", index] = 0
         tables = [step.command.table(addresses) for step in self.steps]
-        calls = np.array([(library.NAMES.index(s.command.kernel), t.ctypes.data) for s, t in zip(self.steps, tables, strict=True)], np.int64)
+        calls = np.array([(library.place(s.command.kernel), t.ctypes.data) for s, t in zip(self.steps, tables, strict=True)], np.int64)
         return Instance(arena, tables, calls)
 
     def pack(self, operands: Sequence[np.ndarray] | Mapping[int, np.ndarray]) -> tuple[np.ndarray, ...]:
@@ -336,7 +336,8 @@ class Region:
         arrays = tuple(operands[i] for i in self.parameters)
         if known is not None and None not in counts and counts == known[3] and all(a is b for a, b in zip(arrays, known[1], strict=True)):
             return known[2]
-        self._packs = [self._pack(weights, [operands[i] for i in weights.inputs]) for weights in self.weights.values()]
+        makers = [functools.partial(self._pack, weights, [operands[i] for i in weights.inputs]) for weights in self.weights.values()]
+        self._packs = packs.together(makers, sum(a.nbytes for a in arrays), team.get_num_threads())
         packed = tuple(part for pack in self._packs for part in pack.made)
         frozen = all(map(versions.is_frozen, arrays))
         self._packed = frozen, arrays, packed, counts
@@ -410,7 +411,7 @@ class Region:
         del held
 
     def __call__(self, *operands: np.ndarray, out: tuple[np.ndarray, ...]) -> None:
-        entry = library.ready(self.work)
+        entry = library.ready(self.work, self.parts_needed)
         if entry is None:
             if self._fallback is None:
                 self._fallback = self._make_fallback()
@@ -435,6 +436,7 @@ class NativeRegion(Native):
     def __init__(self, region: Region) -> None:
         self._region = region
         self.work = region.work
+        self.kernels = region.kernels
         self.packs = region.parameters
 
     def takes(self, index: int, operand: np.ndarray) -> bool:

@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from scriptc.ir.types import TensorType
+from scriptc.records import Record
 from scriptc_runtime.cpu import team
 from scriptc_runtime.cpu.addresses import address
 from scriptc_runtime.cpu.driver.native import In, Native, Out, Packed
@@ -24,8 +24,7 @@ from scriptc_runtime.plan.policy import NEVER, WAITING
 PER_ELEMENT = 32      # multiplications of a product in the time that numpy takes for an operation on an element
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(Record):
     """What is known of a slot's array: its layout, by an array that lies like it, and where its memory is.
 
     `root`: the slot of the array whose memory it is, if that comes with the call; the array itself then only stands for it. `views` lead
@@ -273,7 +272,7 @@ class _Linker:
         table: list[int] = []
         starts: list[tuple[int, int]] = []
         for command, places in zip(draft.commands, draft.places, strict=True):
-            starts.append((library.NAMES.index(command.kernel), len(table)))
+            starts.append((library.place(command.kernel), len(table)))
             for word in command.words:
                 if isinstance(word, At):
                     place = Spot(address(working)) if isinstance(word.value, Working) else places[word.value]

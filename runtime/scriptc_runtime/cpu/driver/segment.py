@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from scriptc.ir.graph import Op
+from scriptc.records import Record, field
 from scriptc_runtime import versions
 from scriptc_runtime.cpu import team
 from scriptc_runtime.cpu.addresses import address
@@ -18,8 +18,7 @@ from scriptc_runtime.cpu.tiles.commands import Command, Fault
 from scriptc_runtime.plan.plan import annotate
 
 
-@dataclass
-class Edge:
+class Edge(Record, frozen=False):
     """An array that is another one in each call, in `slot`: what it must be, and the words that its address and an offset go to.
 
     `held`: it is the same array in most calls, and may be kept alive. `written`: commands overwrite it.
@@ -33,8 +32,7 @@ class Edge:
     words: list[tuple[int, int]] = field(default_factory=list)
 
 
-@dataclass
-class Packing:
+class Packing(Record, frozen=False):
     """Arrays made of operands: for each of these its slot (or the array itself) and the views that lead to it."""
 
     native: Native
@@ -43,16 +41,14 @@ class Packing:
     packed: tuple[np.ndarray, ...] = ()
 
 
-@dataclass(frozen=True)
-class Spot:
+class Spot(Record):
     """Bytes from the beginning of a value: of memory at a known address (`edge` None), or of an array that comes with the call."""
 
     offset: int
     edge: list[tuple[int, int]] | None = None
 
 
-@dataclass
-class Draft:
+class Draft(Record, frozen=False):
     """A segment while steps are being added to it."""
 
     commands: list[Command] = field(default_factory=list)

@@ -6,7 +6,6 @@ import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from scriptc.errors import CallError
 from scriptc.ir.graph import Op, Value
 from scriptc.ir.types import DTYPES, ListType, TensorType, Type
+from scriptc.records import Record
 from scriptc_runtime.cpu.addresses import address
 from scriptc_runtime.cpu.jit import ROUTINE, Code, code_for
 from scriptc_runtime.cpu.native import arithmetic, tensors
@@ -91,8 +91,7 @@ class _Frame:
             self.words[where], self.words[capacity] = address(self.rooms[-1]), room
 
 
-@dataclass(eq=False)
-class _Run:
+class _Run(Record, frozen=False, eq=False):
     """A routine with its code. The ops one by one answer while it is cold, and where it gives up."""
 
     routine: Routine

@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from scriptc.ir.graph import Literal, Op, Region, Value
 from scriptc.ir.types import BOOL, FLOAT, INT, IntType, TensorType, Type
+from scriptc.records import Record, field
 from scriptc_runtime.cpu.native import arithmetic, tensors
 from scriptc_runtime.cpu.native.values import TINY, Cells, Content, Items, Memory, Shape, Stacked, Tensor, numel, places
 from scriptc_runtime.cpu.native.writer import BUDGET, FUEL, LIMIT, POLL, STOPPED, Writer, broadcast_strides
@@ -21,8 +21,7 @@ WORDS = 4   # that begin the table
 Place: TypeAlias = tuple[str, int]     # ("n" or "c", index)
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Record):
     """An input: where its address or value goes; dtype and shape of an array (shape None: a Python scalar)."""
 
     place: Place
@@ -30,8 +29,7 @@ class Given:
     shape: Shape | None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Record):
     """An output: a scalar (shape None), an array, or (`buffer`) the items of a list whose length stands at `place`."""
 
     place: Place
@@ -41,8 +39,7 @@ class Answer:
     stacked: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Routine:
+class Routine(Record):
     """A printed routine. `words` and `floats` are its tables, None where a call fills them in."""
 
     source: str
@@ -55,15 +52,13 @@ class Routine:
     loops: tuple[Op, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class _Scalar(Late):
     """A scalar of the routine among the elements of a group."""
 
     content: Element
 
 
-@dataclass(eq=False)
-class _Printer:
+class _Printer(Record, frozen=False, eq=False):
     writer: Writer
     values: dict[Value, Content] = field(default_factory=dict)
     loops: list[Op] = field(default_factory=list)

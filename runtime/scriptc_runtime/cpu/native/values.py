@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
 from math import prod
 from typing import TypeAlias
 
+from scriptc.records import Record
 from scriptc_runtime.cpu.printer import Element
 
 TINY = 16   # elements of a tensor that lives in variables
@@ -14,8 +14,7 @@ TINY = 16   # elements of a tensor that lives in variables
 Shape: TypeAlias = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Cells:
+class Cells(Record):
     """A tensor of at most TINY elements, each in a variable, in row-major order."""
 
     dtype: str
@@ -23,8 +22,7 @@ class Cells:
     elements: tuple[Element, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(Record):
     """A larger tensor: element `index` stands at `pointer[offset + sum(index * strides)]`. `root` tells memory apart; `base` is its address."""
 
     dtype: str
@@ -40,8 +38,7 @@ class Memory:
         return all(s == own for s, own, size in zip(self.strides, contiguous(self.shape), self.shape, strict=True) if size != 1)
 
 
-@dataclass(eq=False)
-class Buffer:
+class Buffer(Record, frozen=False, eq=False):
     """Room for the items of a list: its number, and what an item is once one was seen."""
 
     number: int
@@ -50,8 +47,7 @@ class Buffer:
     known: bool = False
 
 
-@dataclass(eq=False, slots=True)
-class Items:
+class Items(Record, frozen=False, eq=False, slots=True):
     """A list: the first `length` items of a buffer. `spent`: something may stand behind the last item already."""
 
     buffer: Buffer
@@ -59,8 +55,7 @@ class Items:
     spent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Stacked:
+class Stacked(Record):
     """The items of a list as one tensor; only an output can be one."""
 
     items: Items

@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from scriptc.records import field
 from scriptc_runtime.cpu.native.machine import POINTERS
 from scriptc_runtime.cpu.native.values import TINY, Buffer, Cells, Items, Memory, Shape, Tensor, contiguous, flat, numel, places
 from scriptc_runtime.cpu.printer import Element, FormulaPrinter, Unprintable
@@ -24,8 +24,7 @@ _RESERVED = frozenset(CONVERSIONS.values())
 _SIZES = {"float64": 8, "int64": 8, "float32": 4, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1}
 
 
-@dataclass(eq=False)
-class Writer(FormulaPrinter):
+class Writer(FormulaPrinter, frozen=False, eq=False):
     """Statements at the present depth. `integers` is the routine's table of words, `floats` that of doubles."""
 
     depth: int = 1

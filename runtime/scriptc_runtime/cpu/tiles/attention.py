@@ -8,6 +8,7 @@ from llvmlite import ir
 
 from scriptc_runtime.cpu.tiles.functions import Lanes
 from scriptc_runtime.cpu.tiles.geometry import MASKS, PANEL, VECTOR_BYTES
+from scriptc_runtime.cpu.tiles.loops import compiled
 from scriptc_runtime.cpu.tiles.packing import Packing
 from scriptc_runtime.cpu.tiles.registers import Tile
 from scriptc_runtime.cpu.tiles.rows import LOWEST, Part, Row, add, larger, select, store_float, total
@@ -57,10 +58,7 @@ def attention_tiles() -> tuple[Tile, ...]:
 
 def attention_kernels(word: Any, clear: Any, intrinsic: Any, chain: Any, packing: Packing, vectors: Vectors) -> dict[str, Any]:
     """`attention` as a numba function (table, thread, threads)."""
-    import numba
-
-    compiled: Any = numba.njit(error_model="numpy")
-    scores = chain("scores", [intrinsic(f"scriptc_scores_{mask}") for mask in MASKS], 4)
+    scores = chain([f"scriptc_scores_{mask}" for mask in MASKS])
     _, scaled, padded, pack_columns, pack_rows, multiply = packing
     dots, mix = vectors
     panel_blocks, vector = PANEL, VECTOR_BYTES

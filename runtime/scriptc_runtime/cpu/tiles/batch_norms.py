@@ -7,6 +7,7 @@ from llvmlite import ir
 
 from scriptc_runtime.cpu.tiles.functions import over_places, place_of, within
 from scriptc_runtime.cpu.tiles.geometry import LANES, VECTOR_BYTES
+from scriptc_runtime.cpu.tiles.loops import compiled
 from scriptc_runtime.cpu.tiles.registers import (
     I64,
     Tile,
@@ -127,7 +128,6 @@ def batch_norm_tiles() -> tuple[Tile, ...]:
 
 def batch_norm_kernels(words: tuple[Any, Any, Any, Any], intrinsic: Any) -> dict[str, Any]:
     """`norm_train`, `norm_gradient` and `channel_sums` as numba functions (table, thread, threads)."""
-    import numba
     import numpy as np
     from numba import types
     from numba.extending import intrinsic as declare_typed
@@ -141,7 +141,6 @@ def batch_norm_kernels(words: tuple[Any, Any, Any, Any], intrinsic: Any) -> dict
             return builder.load(builder.inttoptr(arguments[0], F64.as_pointer()))
         return types.float64(types.int64), generate
 
-    compiled: Any = numba.njit(error_model="numpy")
     moments, sums, masked_sums = (intrinsic(f"scriptc_sums_{name}") for name in ("moments", "gradient", "masked_gradient"))
     normalise = intrinsic("scriptc_normalise")
     gradient, masked_gradient = intrinsic("scriptc_norm_gradient_0"), intrinsic("scriptc_norm_gradient_1")

@@ -8,6 +8,7 @@ from llvmlite import ir
 
 from scriptc_runtime.cpu.tiles.functions import Lanes
 from scriptc_runtime.cpu.tiles.geometry import VECTOR_BYTES
+from scriptc_runtime.cpu.tiles.loops import compiled
 from scriptc_runtime.cpu.tiles.registers import I64, Tile, constant, load_vector, store_vector
 
 Read = Callable[[Any], Any]
@@ -70,9 +71,6 @@ def cell_tiles() -> tuple[Tile, ...]:
 
 def cell_kernels(word: Any, intrinsic: Any) -> dict[str, Any]:
     """`lstm_cell` and `gru_cell` as numba functions (table, thread, threads): the threads share out the columns of the state."""
-    import numba
-
-    compiled: Any = numba.njit(error_model="numpy")
     lstm, gru = intrinsic("scriptc_lstm_cell"), intrinsic("scriptc_gru_cell")
     vector = VECTOR_BYTES
 

@@ -5,11 +5,11 @@ A maker answers with a Command whose `needs` say which words are addresses of wh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
+from scriptc.records import Record, field
 from scriptc_runtime.cpu.tiles.geometry import LANES, MOST_ROWS, PANEL, VECTOR_BYTES
 from scriptc_runtime.cpu.tiles.layouts import Layout, winograd_element
 
@@ -35,16 +35,14 @@ class Working(NamedTuple):
     """In `At`: working memory that is any command's while it runs."""
 
 
-@dataclass(frozen=True)
-class Fault:
+class Fault(Record):
     """How a kernel tells that an operand is none it can work on: `words` (int64) are 1 and a number then, and `error` makes of it what is raised."""
 
     words: np.ndarray
     error: Callable[[int], Exception]
 
 
-@dataclass
-class Command:
+class Command(Record, frozen=False):
     """One kernel call. `words` are numbers, arrays of its own (their address is meant), or places of values.
 
     `working`: bytes at `At(Working())`, which hold anything when the command begins. `fault`: what to look at when it has run.

@@ -8,6 +8,7 @@ from llvmlite import ir
 
 from scriptc_runtime.cpu.tiles.functions import place_of
 from scriptc_runtime.cpu.tiles.geometry import CORRELATED_ROWS, LANES, LANEWISE_ROWS, PANEL, ROW_CHUNK, VECTOR_BYTES, WEIGHT_2, WEIGHT_4
+from scriptc_runtime.cpu.tiles.loops import compiled
 from scriptc_runtime.cpu.tiles.registers import (
     I32,
     I64,
@@ -195,12 +196,9 @@ def gradient_tiles() -> tuple[Tile, ...]:
 
 def gradient_kernels(word: Any, intrinsic: Any, chain: Any) -> dict[str, Any]:
     """`correlate`, `correlate_lanes`, `transform_weights` and `unpool` as numba functions (table, thread, threads)."""
-    import numba
-
-    compiled: Any = numba.njit(error_model="numpy")
-    pair, single = (chain(f"correlated_{blocks}", {r: intrinsic(f"scriptc_correlate_{r}x{blocks}") for r in range(1, CORRELATED_ROWS + 1)}, 8)
+    pair, single = (chain({r: f"scriptc_correlate_{r}x{blocks}" for r in range(1, CORRELATED_ROWS + 1)})
                     for blocks in (PANEL, 1))
-    lanewise = chain("lanewise", {r: intrinsic(f"scriptc_lanewise_{r}") for r in LANEWISE_ROWS}, 7)
+    lanewise = chain({r: f"scriptc_lanewise_{r}" for r in LANEWISE_ROWS})
     transform_2, transform_4 = intrinsic("scriptc_winograd_weight_4"), intrinsic("scriptc_winograd_weight_6")
     spread, win = intrinsic("scriptc_spread"), intrinsic("scriptc_win")
     square, zeros = intrinsic("scriptc_turn"), intrinsic("scriptc_clear")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from scriptc_runtime.cpu.tiles import registers
+from scriptc_runtime.cpu.tiles import loops, registers
 from scriptc_runtime.cpu.tiles.attention import attention_kernels, attention_tiles
 from scriptc_runtime.cpu.tiles.batch_norms import batch_norm_kernels, batch_norm_tiles
 from scriptc_runtime.cpu.tiles.cells import cell_kernels, cell_tiles
@@ -28,8 +28,10 @@ from scriptc_runtime.cpu.tiles.geometry import (
     WIDE,
 )
 from scriptc_runtime.cpu.tiles.gradients import gradient_kernels, gradient_tiles
+from scriptc_runtime.cpu.tiles.loops import compiled, words
 from scriptc_runtime.cpu.tiles.moves import move_kernels, move_tiles
 from scriptc_runtime.cpu.tiles.packing import packing, packing_tiles
+from scriptc_runtime.cpu.tiles.parts import product_name
 from scriptc_runtime.cpu.tiles.products import matmul_kernels
 from scriptc_runtime.cpu.tiles.reductions import reduction_kernels, reduction_tiles
 from scriptc_runtime.cpu.tiles.registers import (
@@ -47,7 +49,8 @@ from scriptc_runtime.cpu.tiles.vectors import vector_kernels, vector_tiles, vect
 @functools.cache
 def tiles() -> tuple[Tile, ...]:
     """Every tile that the kernels call."""
-    return (*(product_tile(rows, blocks, run) for run in (LANES, *NARROW) for blocks in (PANEL, 1) for rows in range(1, MOST_ROWS + 1)),
+    return (*(product_tile(rows, blocks, LANES) for blocks in (PANEL, 1) for rows in range(1, MOST_ROWS + 1)),
+            *(product_tile(rows, blocks, run) for run in NARROW for blocks in (PANEL, 1) for rows in LANEWISE_ROWS),
             *(product_tile(rows, panels * PANEL, LANES, panels) for panels, most in WIDE.items() for rows in range(1, most + 1)),
             *map(function_tile, FUNCTIONS), *map(combination_tile, COMBINATIONS), *map(accumulation_tile, ("sum", "maximum")),
             *map(lanewise_tile, LANEWISE_ROWS), *move_tiles(), *cell_tiles(), *row_tiles(), *attention_tiles(), *packing_tiles(), *reduction_tiles(),
@@ -55,105 +58,62 @@ def tiles() -> tuple[Tile, ...]:
             *(winograd_input(m) for m in (INPUT_2, INPUT_4)), *(winograd_output(m) for m in (OUTPUT_2, OUTPUT_4)))
 
 
+@functools.cache
+def _by_name() -> dict[str, Tile]:
+    return {tile.name: tile for tile in tiles()}
+
+
+def tile_named(name: str) -> Tile:
+    """One of `tiles`."""
+    return _by_name()[name]
+
+
 def intrinsic(name: str) -> Any:
     """A tile as a numba function of addresses."""
-    from numba import types
-    from numba.extending import intrinsic as declare
-
-    tile = next(t for t in tiles() if t.name == name)
-    signature = types.void(*[types.int64] * tile.count)
-
-    def typed(context: Any, *arguments: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            builder.call(tile.declare(builder.module), arguments)
-            return context.get_dummy_value()
-        return signature, generate
-
-    names = ", ".join(f"a{i}" for i in range(tile.count))
-    scope: dict[str, Any] = {"typed": typed}
-    exec(f"def tile(context, {names}):\n    return typed(context, {names})", scope)
-    made: Any = declare
-    return made(scope["tile"])
+    tile = tile_named(name)
+    return loops.instruction(tile.count, lambda builder, arguments: builder.call(tile.declare(builder.module), arguments))
 
 
-@functools.cache
-def words() -> tuple[Any, Any, Any, Any]:
-    """(read a word, read a float, write a float, write a vector of zeros) as numba functions."""
-    from numba import types
-    from numba.extending import intrinsic as declare_typed
+def chain(tiles: dict[int, str] | list[str]) -> Any:
+    """One numba function (number, the tile's addresses...) that calls the tile of that number: a jump, not a row of questions."""
+    names = tiles if isinstance(tiles, dict) else dict(enumerate(tiles))
+    made = {number: tile_named(name) for number, name in names.items()}
+    count = next(iter(made.values())).count
 
-    declare: Any = declare_typed
+    def generate(builder: Any, arguments: Any) -> None:
+        end = builder.append_basic_block("end")
+        choice = builder.switch(arguments[0], end)
+        for number, tile in made.items():
+            block = builder.append_basic_block(tile.name)
+            choice.add_case(registers.constant(number), block)
+            with builder.goto_block(block):
+                builder.call(tile.declare(builder.module), arguments[1:])
+                builder.branch(end)
+        builder.position_at_end(end)
 
-    @declare
-    def word(context: Any, table: Any, index: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            place = builder.add(arguments[0], builder.shl(arguments[1], registers.constant(3)))
-            return builder.load(builder.inttoptr(place, registers.I64.as_pointer()))
-        return types.int64(types.int64, types.int64), generate
-
-    @declare
-    def number(context: Any, place: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return builder.load(builder.inttoptr(arguments[0], registers.F32.as_pointer()))
-        return types.float32(types.int64), generate
-
-    @declare
-    def put(context: Any, place: Any, value: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            builder.store(arguments[1], builder.inttoptr(arguments[0], registers.F32.as_pointer()))
-            return context.get_dummy_value()
-        return types.void(types.int64, types.float32), generate
-
-    @declare
-    def clear(context: Any, place: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            zero = registers.ir.Constant(registers.VECTOR, [0.0] * registers.LANES)
-            registers.store_vector(builder, zero, arguments[0])
-            return context.get_dummy_value()
-        return types.void(types.int64), generate
-
-    return word, number, put, clear
-
-
-def chain(name: str, tiles: dict[int, Any] | list[Any], count: int) -> Any:
-    """One function that picks a tile by number: LLVM turns it into a jump."""
-    import numba
-
-    tiles = tiles if isinstance(tiles, dict) else dict(enumerate(tiles))
-    arguments = ", ".join(f"a{i}" for i in range(count))
-    lines = [f"def {name}(rows, {arguments}):"]
-    for rows in sorted(tiles, reverse=True):
-        lines += [f"    if rows == {rows}:", f"        t{rows}({arguments})", "        return"]
-    scope: dict[str, Any] = {f"t{rows}": tile for rows, tile in tiles.items()}
-    exec("\n".join(lines), scope)
-    made: Any = numba.njit(error_model="numpy")
-    return made(scope[name])
+    return loops.instruction(count + 1, generate)
 
 
 def product_chains(run: int) -> tuple[Any, Any]:
     """The product tiles for two blocks of channels and for one, by rows."""
-    return tuple(chain(f"rows_{blocks}", {r: intrinsic(f"scriptc_product_{r}x{blocks}x{run}") for r in range(1, MOST_ROWS + 1)}, 10)
-                 for blocks in (PANEL, 1))
+    rows = LANEWISE_ROWS if run in NARROW else range(1, MOST_ROWS + 1)
+    return tuple(chain({r: product_name(r, blocks, run) for r in rows}) for blocks in (PANEL, 1))
 
 
 def wide_chains() -> tuple[Any, Any]:
     """The product tiles for four panels and for two, by rows."""
-    return tuple(chain(f"rows_wide_{panels}", {r: intrinsic(f"scriptc_product_{r}x{panels * PANEL}x{LANES}") for r in range(1, most + 1)}, 10)
-                 for panels, most in WIDE.items())
+    return tuple(chain({r: product_name(r, panels * PANEL, LANES) for r in range(1, most + 1)}) for panels, most in WIDE.items())
 
 
-def product_kernel(pair: Any, single: Any, function: Any, wide: tuple[Any, Any] | None = None) -> Any:
+def product_kernel(pair: Any, single: Any, function: Any, wide: tuple[Any, Any] | None = None, every: bool = True) -> Any:
     """Rows of A times panels of B, by chunks of rows whose A stays in the cache; then a function of each element, if there is one.
 
-    `wide`: the tiles of several panels for few rows.
+    `wide`: the tiles of several panels for few rows. There is a tile for `every` number of rows, or for those of LANEWISE_ROWS.
     """
-    import numba
-
     word = words()[0]
     most, panel_blocks, vector = MOST_ROWS, PANEL, VECTOR_BYTES
     few_for_four, few_for_two = WIDE.values() if wide else (0, 0)
     four, two = wide or (pair, pair)
-    compiled: Any = numba.njit(error_model="numpy")
 
     @compiled
     def product(d: Any, t: Any, n: Any) -> None:
@@ -197,8 +157,11 @@ def product_kernel(pair: Any, single: Any, function: Any, wide: tuple[Any, Any] 
                         tiles = (stop - start + most - 1) // most
                         # While a panel is multiplied its tiles fetch the next one, an eighth each.
                         soon, left = b + (p + 1) * panel if p + 1 < last_pair else here, 8
-                        while tiles > 0:
-                            rows = (stop - place + tiles - 1) // tiles
+                        while place < stop:
+                            more = stop - place
+                            rows = (more + tiles - 1) // max(tiles, 1)
+                            if not every:
+                                rows = 14 if more >= 14 else 8 if more >= 8 else 7 if more == 7 else 4 if more >= 4 else 2 if more >= 2 else 1
                             if held > 1:
                                 pair(rows, source, here, target + shift, bias + block * vector, extra, a_rows + place * 8, c_rows + place * 8,
                                      table, limits, soon)
@@ -221,22 +184,20 @@ def product_kernel(pair: Any, single: Any, function: Any, wide: tuple[Any, Any] 
 @functools.cache
 def kernels() -> dict[str, Any]:
     """The kernels by name, each a numba function (table, thread, threads)."""
-    import numba
     from numba import types
 
-    compiled: Any = numba.njit(error_model="numpy")
     word, number, put, clear = words()
-    weighted = chain("weighted", {r: intrinsic(f"scriptc_weighted_{r}") for r in LANEWISE_ROWS}, 10)
+    weighted = chain({r: f"scriptc_weighted_{r}" for r in LANEWISE_ROWS})
     input_2, input_4 = intrinsic("scriptc_winograd_in_4"), intrinsic("scriptc_winograd_in_6")
     output_2, output_4 = intrinsic("scriptc_winograd_out_4"), intrinsic("scriptc_winograd_out_6")
     most, panel_blocks, vector = MOST_ROWS, PANEL, VECTOR_BYTES
 
-    function = chain("function", [intrinsic(f"scriptc_function_{name}") for name in FUNCTIONS], 6)
+    function = chain([f"scriptc_function_{name}" for name in FUNCTIONS])
     pair, single = product_chains(LANES)
     packed, by_vector = packing(clear, intrinsic, chain, pair, single), vectors(intrinsic)
-    products = {f"product_{run}": product_kernel(*product_chains(run), function) for run in NARROW}
-    accumulate = chain("accumulate", [intrinsic(f"scriptc_accumulate_{name}") for name in ("sum", "maximum")], 5)
-    combine = chain("combine", [intrinsic(f"scriptc_combine_{name}") for name in COMBINATIONS], 8)
+    products = {f"product_{run}": product_kernel(*product_chains(run), function, every=False) for run in NARROW}
+    accumulate = chain([f"scriptc_accumulate_{name}" for name in ("sum", "maximum")])
+    combine = chain([f"scriptc_combine_{name}" for name in COMBINATIONS])
 
     @compiled
     def depthwise(d: Any, t: Any, n: Any) -> None:

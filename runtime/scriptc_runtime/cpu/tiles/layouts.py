@@ -5,10 +5,9 @@ An activation [N, C, H, W] is blocked as [N, C/16, lines, columns, 16] with a bo
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from scriptc.records import Record
 from scriptc_runtime.cpu.tiles.geometry import LANES, NARROW, PANEL, VECTOR_BYTES, WEIGHT_2, WEIGHT_4
 from scriptc_runtime.plan.plan import aligned_bytes
 
@@ -18,8 +17,7 @@ LEFT, LEFT_BYTES = 8, 8 << 20     # packs nobody reads any more whose memory is 
 _left: dict[int, np.ndarray] = {}
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(Record):
     """Blocks of 16 channels with a border: `top`, `left` places before the image, `bottom`, `right` after it.
 
     `narrow`: not blocks but pixels of that many channels.
@@ -90,8 +88,7 @@ def narrow_channels(channels: int) -> int:
     return next((n for n in NARROW if n >= channels), 0)
 
 
-@dataclass(frozen=True)
-class Panel:
+class Panel(Record):
     """Output channels `first` to `last` of a weight; their floats begin at row `first` * depth of the packed ones, `width` to a row."""
 
     first: int
@@ -158,10 +155,7 @@ def room(size: int, exact: bool = True) -> np.ndarray:
 def _scaled(weight: np.ndarray, scale: np.ndarray | None, panel: Panel) -> np.ndarray:
     """The panel's part of a weight, as float32: no more than a panel is copied at a time."""
     part = weight[panel.first:panel.last]
-    if scale is None:
-        return part
-    made = np.empty(part.shape, np.float32)
-    return np.multiply(part, scale[panel.first:panel.last, None, None, None], out=made, dtype=np.float64, casting="same_kind")
+    return part if scale is None else part * scale[panel.first:panel.last, None, None, None].astype(np.float32)
 
 
 def pack_groups(weight: np.ndarray, groups: int, unit: int) -> np.ndarray:
@@ -180,19 +174,23 @@ def pack_groups(weight: np.ndarray, groups: int, unit: int) -> np.ndarray:
 def pack_winograd(weight: np.ndarray, m: int, scale: np.ndarray | None = None) -> np.ndarray:
     """Weights [O, I, 3, 3], times `scale` [O], transformed for F(m x m, 3x3): per element the panels of its matrix [I, O]."""
     transform = np.array(WEIGHT_4 if m == 4 else WEIGHT_2)
-    both = np.kron(transform, transform)        # [element, tap]: both directions at once
+    both = np.kron(transform, transform).astype(np.float32)        # [element, tap]: both directions at once
     out, channels = weight.shape[:2]
     depth = -(-channels // LANES) * LANES
     element = winograd_element(depth, -(-out // LANES)) // FLOAT_BYTES
     whole = room(len(both) * element, exact=channels == depth and out % LANES == 0).reshape(len(both), -1)
     for panel in panels(out):
         count = panel.last - panel.first
-        taps = _scaled(weight, scale, panel).reshape(count, channels, 9).transpose(2, 1, 0).astype(np.float64, order="C")
-        target = whole[:, panel.first * depth:panel.first * depth + depth * panel.width].reshape(-1, depth, panel.width)
+        taps = np.ascontiguousarray(_scaled(weight, scale, panel).reshape(count, channels, 9).transpose(2, 1, 0))
+        target = whole[:, panel.first * depth:panel.first * depth + depth * panel.width]
         for start in range(0, channels, LANES):
             # In small products: numpy's BLAS would split a large one over threads of its own, which cost more than it takes.
             part = taps[:, start:start + LANES]
-            target[:, start:start + part.shape[1], :count] = (both @ part.reshape(9, -1)).reshape(-1, *part.shape[1:])
+            stop = start + part.shape[1]
+            if count == panel.width:
+                np.matmul(both, part.reshape(9, -1), out=target[:, start * count:stop * count])
+            else:
+                target.reshape(-1, depth, panel.width)[:, start:stop, :count] = (both @ part.reshape(9, -1)).reshape(-1, *part.shape[1:])
     return whole
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from scriptc_runtime.cpu.tiles import registers
 from scriptc_runtime.cpu.tiles.geometry import ASLEEP, LISTENING, PATIENCE, RESERVED
+from scriptc_runtime.cpu.tiles.loops import compiled, instruction, words
 
 LINE = 64
 BRIEFLY = 100      # looks at a helper that is about to leave the last call
@@ -82,11 +83,6 @@ def atomics() -> dict[str, Any]:
 @functools.cache
 def meetings() -> tuple[Any, Any, Any]:
     """(`meet(counter, base, threads)`, `gather(commands, count, threads, team, base)`, `awaited(post, patience)`) as numba functions."""
-    import numba
-
-    from scriptc_runtime.cpu.tiles.kernels import words
-
-    compiled: Any = numba.njit(error_model="numpy")
     operations, word = atomics(), words()[0]
     arrive, look, tell, exchange, give_way = (operations[name] for name in ("arrive", "look", "tell", "exchange", "give_way"))
     patience, asleep, listening, reserved = PATIENCE, ASLEEP, LISTENING, RESERVED
@@ -147,3 +143,41 @@ def meetings() -> tuple[Any, Any, Any]:
                 give_way()
 
     return meet, gather, awaited
+
+
+@functools.cache
+def entry() -> Any:
+    """`entry(commands, their count, thread, threads, team)` of `library.entry`, as a numba function."""
+    operations, word = atomics(), words()[0]
+    look, tell, exchange = (operations[name] for name in ("look", "tell", "exchange"))
+    meet, gather, awaited = meetings()
+    asleep, listening, of_commands, of_count, of_thread, of_threads, of_counter, of_base = (
+        ASLEEP, LISTENING, COMMANDS, COUNT, THREAD, THREADS, COUNTER, BASE)
+    kernel = registers.ir.FunctionType(registers.ir.VoidType(), [registers.I64] * 3).as_pointer()
+    run = instruction(4, lambda builder, words: builder.call(builder.inttoptr(words[0], kernel), words[1:]))
+
+    @compiled
+    def entry(commands: Any, count: Any, thread: Any, threads: Any, team: Any) -> None:
+        post = patience = base = 0
+        if threads == 0:
+            post, patience, count = commands, count, 0
+            exchange(post, asleep, listening)
+        elif threads > 1:
+            base = look(team)
+            threads = gather(commands, count, threads, team, base)
+        while True:
+            for index in range(count):
+                run(word(commands, 2 * index), word(commands, 2 * index + 1), thread, threads)
+                if threads > 1:
+                    meet(team, base, threads)
+            if post == 0:
+                return
+            if count > 0:
+                tell(post, listening)
+            job = awaited(post, patience)
+            if job == 0:
+                return
+            commands, count, thread = word(job, of_commands), word(job, of_count), word(job, of_thread)
+            threads, team, base = word(job, of_threads), word(job, of_counter), word(job, of_base)
+
+    return entry

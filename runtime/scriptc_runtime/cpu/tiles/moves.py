@@ -6,6 +6,7 @@ from typing import Any
 from llvmlite import ir
 
 from scriptc_runtime.cpu.tiles.geometry import COPY_DIMS, MOST_ARGUMENTS, VECTOR_BYTES
+from scriptc_runtime.cpu.tiles.loops import compiled
 from scriptc_runtime.cpu.tiles.registers import I64, Tile, constant, load_vector, load_word, store_vector
 
 I8 = ir.IntType(8)
@@ -101,11 +102,8 @@ def move_tiles() -> tuple[Tile, ...]:
 
 def move_kernels(word: Any, intrinsic: Any, chain: Any) -> dict[str, Any]:
     """`copy` and `call` as numba functions (table, thread, threads)."""
-    import numba
-
-    compiled: Any = numba.njit(error_model="numpy")
     move, invoke = intrinsic("scriptc_move"), intrinsic("scriptc_invoke")
-    gather = chain("gather", {size: intrinsic(f"scriptc_gather_{size}") for size in SIZES}, 5)
+    gather = chain({size: f"scriptc_gather_{size}" for size in SIZES})
     dims = COPY_DIMS
 
     @compiled

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 
 from scriptc_runtime.cpu.tiles.geometry import LANES, MOST_ROWS, PANEL, VECTOR_BYTES
+from scriptc_runtime.cpu.tiles.loops import compiled
 from scriptc_runtime.cpu.tiles.registers import I32, I64, Tile, broadcast, constant, store_vector
 from scriptc_runtime.cpu.tiles.rows import Part, Row, select, splat
 
@@ -115,11 +116,8 @@ class Packing(NamedTuple):
 
 def packing(clear: Any, intrinsic: Any, chain: Any, pair: Any, single: Any) -> Packing:
     """The functions, given the product tiles for two blocks and for one."""
-    import numba
-
-    compiled: Any = numba.njit(error_model="numpy")
     turn, scaled, padded = intrinsic("scriptc_transpose"), intrinsic("scriptc_scaled_0"), intrinsic("scriptc_scaled_1")
-    panel = chain("panel", {blocks: intrinsic(f"scriptc_panel_{blocks}") for blocks in range(1, PANEL + 1)}, 5)
+    panel = chain({blocks: f"scriptc_panel_{blocks}" for blocks in range(1, PANEL + 1)})
     most, panel_blocks, vector = MOST_ROWS, PANEL, VECTOR_BYTES
 
     @compiled

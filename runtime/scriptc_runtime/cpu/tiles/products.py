@@ -4,14 +4,12 @@ from __future__ import annotations
 from typing import Any
 
 from scriptc_runtime.cpu.tiles.geometry import PANEL, VECTOR_BYTES
+from scriptc_runtime.cpu.tiles.loops import compiled
 from scriptc_runtime.cpu.tiles.packing import Packing
 
 
 def matmul_kernels(word: Any, packing: Packing) -> dict[str, Any]:
     """`matmul` and `pack` as numba functions (table, thread, threads)."""
-    import numba
-
-    compiled: Any = numba.njit(error_model="numpy")
     turn, scaled, padded, pack_columns, pack_rows, multiply = packing
     panel_blocks, vector = PANEL, VECTOR_BYTES
 

@@ -6,6 +6,7 @@ from typing import Any
 from llvmlite import ir
 
 from scriptc_runtime.cpu.tiles.geometry import COLUMN_BLOCKS, LANES, REDUCTIONS, VECTOR_BYTES
+from scriptc_runtime.cpu.tiles.loops import compiled
 from scriptc_runtime.cpu.tiles.registers import F32, I32, I64, VECTOR, Tile, address, constant, load_vector, store_vector
 from scriptc_runtime.cpu.tiles.rows import MASK, Part, Row, add, splat, total
 
@@ -103,11 +104,8 @@ def reduction_tiles() -> tuple[Tile, ...]:
 
 def reduction_kernels(word: Any, intrinsic: Any, chain: Any) -> dict[str, Any]:
     """`reduce_rows` and `reduce_columns` as numba functions (table, thread, threads)."""
-    import numba
-
-    compiled: Any = numba.njit(error_model="numpy")
-    across = chain("across", [intrinsic(f"scriptc_row_{kind}") for kind in REDUCTIONS], 4)
-    down, narrow = (chain(name, [intrinsic(f"scriptc_columns_{kind}_{blocks}") for kind in REDUCTIONS], 6)
+    across = chain([f"scriptc_row_{kind}" for kind in REDUCTIONS])
+    down, narrow = (chain([f"scriptc_columns_{kind}_{blocks}" for kind in REDUCTIONS])
                     for name, blocks in (("down", COLUMN_BLOCKS), ("narrow", 1)))
     wide, vector = COLUMN_BLOCKS * VECTOR_BYTES, VECTOR_BYTES
 

@@ -7,12 +7,13 @@ dilation, image size and matrix. LLVM splits the vectors on machines whose regis
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
 
+from scriptc.records import Record
 from scriptc_runtime.cpu.tiles.geometry import LANES, VECTOR_BYTES
+from scriptc_runtime.cpu.tiles.parts import product_name
 
 F32 = ir.FloatType()
 I32 = ir.IntType(32)
@@ -27,8 +28,7 @@ UNROLLED = 4      # steps of k in the body of a product's loop: longer ones are 
 
 
 
-@dataclass(frozen=True)
-class Tile:
+class Tile(Record):
     """One tile: its name, how many addresses it takes, and what writes its body."""
 
     name: str
@@ -163,7 +163,7 @@ def product_tile(rows: int, blocks: int, run: int = LANES, panels: int = 1) -> T
         sums = [b.fadd(total, last[index % blocks]) for index, total in enumerate(sums)]
         finish(made, b, sums, rows, blocks, c, residual, c_rows, load_word(b, table, BLOCK_STEP), limits)
 
-    return Tile(f"scriptc_product_{rows}x{blocks}x{run}", 10, write)
+    return Tile(product_name(rows, blocks, run), 10, write)
 
 
 def finish(made: ir.Function, b: ir.IRBuilder, sums: list[Any], rows: int, blocks: int, c: Any, residual: Any, c_rows: Any, step: Any,

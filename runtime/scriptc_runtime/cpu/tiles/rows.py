@@ -8,6 +8,7 @@ from llvmlite import ir
 
 from scriptc_runtime.cpu.tiles.functions import Lanes
 from scriptc_runtime.cpu.tiles.geometry import LANES, VECTOR_BYTES
+from scriptc_runtime.cpu.tiles.loops import compiled
 from scriptc_runtime.cpu.tiles.registers import F32, I32, I64, VECTOR, Tile, address, broadcast, clamp, constant
 
 CHAINS = 4      # vectors of a row whose sums are kept apart: the additions of one would wait for each other
@@ -258,12 +259,9 @@ def row_tiles() -> tuple[Tile, ...]:
 
 def row_kernels(word: Any, intrinsic: Any, chain: Any) -> dict[str, Any]:
     """`normalize` and `softmax` as numba functions (table, thread, threads). Rows lie in two loops of equal steps."""
-    import numba
-
-    compiled: Any = numba.njit(error_model="numpy")
-    moments = chain("moments", [intrinsic(f"scriptc_moments_{which}") for which in (0, 1)], 4)
+    moments = chain([f"scriptc_moments_{which}" for which in (0, 1)])
     whole, parts = intrinsic("scriptc_affine_1"), intrinsic("scriptc_affine_0")
-    soft = chain("soft", [intrinsic(f"scriptc_softmax_{which}") for which in (0, 1)], 3)
+    soft = chain([f"scriptc_softmax_{which}" for which in (0, 1)])
 
     @compiled
     def normalize(d: Any, t: Any, n: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from llvmlite import ir
 
 from scriptc_runtime.cpu.tiles.geometry import EVERY, GAPS, LANES, LOOSE, ONLY, VECTOR_BYTES
+from scriptc_runtime.cpu.tiles.loops import compiled
 from scriptc_runtime.cpu.tiles.registers import (
     I32,
     I64,
@@ -171,9 +172,6 @@ def transpose_tiles() -> tuple[Tile, ...]:
 
 def transpose_kernels(word: Any, intrinsic: Any) -> dict[str, Any]:
     """`turn`, `fill`, `block` and `unblock` as numba functions (table, thread, threads)."""
-    import numba
-
-    compiled: Any = numba.njit(error_model="numpy")
     square, straight, zeros = intrinsic("scriptc_turn"), intrinsic("scriptc_pass"), intrinsic("scriptc_clear")
     lanes, vector, every, only, gaps = LANES, VECTOR_BYTES, EVERY, ONLY, GAPS
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 
 from scriptc_runtime.cpu.tiles.geometry import LANES, SUMMED_ROWS, VECTOR_BYTES
+from scriptc_runtime.cpu.tiles.loops import compiled
 from scriptc_runtime.cpu.tiles.registers import I32, VECTOR, Tile, broadcast, constant, multiply_add
 from scriptc_runtime.cpu.tiles.rows import Part, Row, splat
 
@@ -85,9 +86,6 @@ class Vectors(NamedTuple):
 
 def vectors(intrinsic: Any) -> Vectors:
     """The two ways in which a matrix meets a vector, for any sizes but 0."""
-    import numba
-
-    compiled: Any = numba.njit(error_model="numpy")
     some = intrinsic("scriptc_dots")
     one, more_one, many, more_many = (intrinsic(f"scriptc_mixture_{rows}_{adds}") for rows in (1, SUMMED_ROWS) for adds in (0, 1))
     at_once = SUMMED_ROWS
@@ -119,9 +117,6 @@ def vectors(intrinsic: Any) -> Vectors:
 
 def vector_kernels(word: Any, vectors: Vectors) -> dict[str, Any]:
     """`matvec` as a numba function (table, thread, threads)."""
-    import numba
-
-    compiled: Any = numba.njit(error_model="numpy")
     dots, mix = vectors
     vector = VECTOR_BYTES
 
