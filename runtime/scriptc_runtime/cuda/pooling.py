@@ -29,8 +29,8 @@ def geometry(sizes: Sequence[int], out: Sequence[int], kernel: Sequence[int], st
 
 
 @functools.cache
-def max_kernel(dtype: str) -> Any:
-    """The largest element of each window and its place in the plane; the first of equals, nan before all."""
+def max_kernel(dtype: str, binned: bool) -> Any:
+    """The largest element of each window (or bin) and its place in the plane; the first of equals, nan before all."""
     _, load, _ = access.elements(dtype)
 
     @cuda.jit
@@ -41,14 +41,21 @@ def max_kernel(dtype: str) -> Any:
             od = (i // (q[5] * q[4])) % q[3]
             plane = (i // (q[5] * q[4] * q[3])) * (q[0] * q[1] * q[2])
             best = np.int64(-1)
-            for a in range(q[6]):
-                d = od * q[9] - q[12] + a * q[15]
+            if binned:
+                d0, h0, w0 = od * q[0] // q[3], oh * q[1] // q[4], ow * q[2] // q[5]
+                deep, high = ((od + 1) * q[0] + q[3] - 1) // q[3] - d0, ((oh + 1) * q[1] + q[4] - 1) // q[4] - h0
+                wide = ((ow + 1) * q[2] + q[5] - 1) // q[5] - w0
+            else:
+                d0, h0, w0 = od * q[9] - q[12], oh * q[10] - q[13], ow * q[11] - q[14]
+                deep, high, wide = q[6], q[7], q[8]
+            for a in range(deep):
+                d = d0 + a * q[15]
                 if d >= 0 and d < q[0]:
-                    for b in range(q[7]):
-                        h = oh * q[10] - q[13] + b * q[16]
+                    for b in range(high):
+                        h = h0 + b * q[16]
                         if h >= 0 and h < q[1]:
-                            for c in range(q[8]):
-                                w = ow * q[11] - q[14] + c * q[17]
+                            for c in range(wide):
+                                w = w0 + c * q[17]
                                 if w >= 0 and w < q[2]:
                                     place = (d * q[1] + h) * q[2] + w
                                     if best < 0:
@@ -120,7 +127,7 @@ def lower_max_pool(site: Site) -> Emit | str:
         x = work.contiguous(operands[0])
         with_places = len(results) == 2
         places = results[1] if with_places else work.empty((1,), np.int64)
-        work.each(max_kernel(dtype_name(x)), results[0].size, x, results[0], places, np.int64(results[0].size), work.constant(table),
+        work.each(max_kernel(dtype_name(x), False), results[0].size, x, results[0], places, np.int64(results[0].size), work.constant(table),
                   np.int64(with_places))
     return emit
 
@@ -137,7 +144,7 @@ def lower_max_pool_gradient(site: Site) -> Emit | str:
     def emit(work: Work, operands: Sequence[Any], results: Sequence[DeviceArray]) -> None:
         g, x = work.contiguous(operands[0]), work.contiguous(operands[1])
         values, places, q = work.empty(out, x.dtype), work.empty(out, np.int64), work.constant(table)
-        work.each(max_kernel(dtype_name(x)), g.size, x, values, places, np.int64(g.size), q, np.int64(1))
+        work.each(max_kernel(dtype_name(x), False), g.size, x, values, places, np.int64(g.size), q, np.int64(1))
         work.each(max_gradient_kernel(dtype_name(x)), x.size, g, places, results[0], np.int64(x.size), q)
     return emit
 
@@ -283,35 +290,6 @@ def bins_gradient_kernel(dtype: str) -> Any:
     return spread_bins
 
 
-@functools.cache
-def largest_bins_kernel(dtype: str) -> Any:
-    """The largest element of each bin and its place in the plane; the first of equals, nan before all."""
-    _, load, _ = access.elements(dtype)
-
-    @cuda.jit
-    def find_largest_of_bins(x: Any, values: Any, places: Any, count: Any, q: Any) -> None:
-        for i in range(cuda.grid(1), count, cuda.gridsize(1)):
-            ow = i % q[5]
-            oh = (i // q[5]) % q[4]
-            od = (i // (q[5] * q[4])) % q[3]
-            plane = (i // (q[5] * q[4] * q[3])) * (q[0] * q[1] * q[2])
-            best = np.int64(-1)
-            for d in range(od * q[0] // q[3], ((od + 1) * q[0] + q[3] - 1) // q[3]):
-                for h in range(oh * q[1] // q[4], ((oh + 1) * q[1] + q[4] - 1) // q[4]):
-                    for w in range(ow * q[2] // q[5], ((ow + 1) * q[2] + q[5] - 1) // q[5]):
-                        place = (d * q[1] + h) * q[2] + w
-                        if best < 0:
-                            best = place
-                        else:
-                            old = load(x[plane + best])
-                            new = load(x[plane + place])
-                            if (new > old or new != new) and old == old:
-                                best = place
-            values[i] = x[plane + best]
-            places[i] = best
-    return find_largest_of_bins
-
-
 @emits("adaptive_max_pool")
 def lower_adaptive_max(site: Site) -> Emit | str:
     """The largest of as many bins as are asked for, and their places."""
@@ -324,7 +302,7 @@ def lower_adaptive_max(site: Site) -> Emit | str:
 
     def emit(work: Work, operands: Sequence[Any], results: Sequence[DeviceArray]) -> None:
         x = work.contiguous(operands[0])
-        work.each(largest_bins_kernel(dtype_name(x)), results[0].size, x, *results, np.int64(results[0].size), work.constant(table))
+        work.each(max_kernel(dtype_name(x), True), results[0].size, x, *results, np.int64(results[0].size), work.constant(table), np.int64(1))
     return emit
 
 

@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from scriptc.ir.types import TensorType
 from scriptc_runtime.cuda import access
 from scriptc_runtime.cuda.kernels.reduce import Form, column_kernel, narrow_kernel, row_kernel
 from scriptc_runtime.cuda.launches import Emit, Work
 from scriptc_runtime.cuda.lowering import dtype_name, emits, static_shape
 from scriptc_runtime.cuda.numba_cuda import SIMULATED
-from scriptc_runtime.device import DeviceArray, contiguous_strides
+from scriptc_runtime.device import DeviceArray
 from scriptc_runtime.plan.lowering import Site
 
 BLOCK = 8 if SIMULATED else 256       # threads of a block
@@ -200,15 +199,6 @@ def lower_sum_to(site: Site) -> Emit | str:
     return emit
 
 
-def takes_floats(site: Site, *indices: int) -> str | None:
-    """Why these operands are none that kernels of floats take; None if they are."""
-    for index in indices:
-        kind = site.operand_types[index]
-        if isinstance(kind, TensorType) and kind.dtype.name not in access.FLOATS:
-            return f"no {kind.dtype}"
-    return None
-
-
 MOST_LINES = 16 if SIMULATED else 1 << 14      # lines that do not lie side by side are moved so that they do, unless there are more
 FEWEST = 8 if SIMULATED else 128               # or they are shorter
 
@@ -248,13 +238,3 @@ def lower_places(site: Site) -> Emit | str:
         else:
             stages.columns([x], rows, width, inner, True)
     return emit
-
-
-def flat(array: DeviceArray) -> DeviceArray:
-    """The elements of a contiguous array in one dimension."""
-    return array.view((array.size,), (1,))
-
-
-def shaped(array: DeviceArray, shape: tuple[int, ...]) -> DeviceArray:
-    """A contiguous array in another shape."""
-    return array.view(shape, contiguous_strides(shape))

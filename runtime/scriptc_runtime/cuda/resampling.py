@@ -210,17 +210,13 @@ def lower_repeat(site: Site) -> Emit | str:
             times = [1] * (dim + 1) + [times[0]] + [1] * (len(shape) - dim - 1)     # behind the dimension
             sizes, steps = [*shape[:dim + 1], 1, *shape[dim + 1:]], [*x.strides[:dim + 1], 0, *x.strides[dim + 1:]]
             parts = [n * t for n, t in zip(sizes, times, strict=True)]
-            work.copy(_whole(target, parts), x.view(parts, steps))
+            work.copy(target.reshape(parts), x.view(parts, steps))
             return
         added = len(times) - len(shape)
         parts = [n for t, s in zip(times, (*(1,) * added, *shape), strict=True) for n in (t, s)]
         steps = [n for s in (*(0,) * added, *x.strides) for n in (0, s)]
-        work.copy(_whole(target, parts), x.view(parts, steps))
+        work.copy(target.reshape(parts), x.view(parts, steps))
     return _sized(site) or emit
-
-
-def _whole(target: DeviceArray, shape: Sequence[int]) -> DeviceArray:
-    return target.reshape(shape)
 
 
 @emits("unfold_gradient")

@@ -61,20 +61,8 @@ def scan_rows(work: Work, x: DeviceArray, y: DeviceArray) -> None:
 def _gradient_kernel(name: str, dtype: str) -> Any:
     """A thread for each element i of a line: what reaches it from those behind it (or, for products_of_others, the product of the others)."""
     number, load, store = access.elements(dtype)
+    others = name == "products_of_others"
     _exp: Any = np.exp if SIMULATED else math.exp
-
-    @cuda.jit
-    def of_others(g: Any, y: Any, x: Any, out: Any, count: Any, width: Any, inner: Any) -> None:
-        for e in range(cuda.grid(1), count, cuda.gridsize(1)):
-            row = e // inner
-            i = row % width
-            at = (row - i) * inner + e - row * inner
-            product = number(1)
-            for j in range(i):
-                product *= number(load(x[at + j * inner]))
-            for j in range(i + 1, width):
-                product *= number(load(x[at + j * inner]))
-            out[e] = store(product)
 
     @cuda.jit
     def of_products(g: Any, y: Any, x: Any, out: Any, count: Any, width: Any, inner: Any) -> None:
@@ -89,7 +77,7 @@ def _gradient_kernel(name: str, dtype: str) -> Any:
             for j in range(i + 1, width):
                 product *= number(load(x[at + j * inner]))
                 total += number(load(g[at + j * inner])) * product
-            out[e] = store(total)
+            out[e] = store(product if others else total)
 
     @cuda.jit
     def of_exponentials(g: Any, y: Any, x: Any, out: Any, count: Any, width: Any, inner: Any) -> None:
@@ -102,7 +90,7 @@ def _gradient_kernel(name: str, dtype: str) -> Any:
             for j in range(i, width):
                 total += number(load(g[at + j * inner])) * number(_exp(own - number(load(y[at + j * inner]))))
             out[e] = store(total)
-    return {"products_of_others": of_others, "cumprod_gradient": of_products, "logcumsumexp_gradient": of_exponentials}[name]
+    return of_exponentials if name == "logcumsumexp_gradient" else of_products
 
 
 def _gradient(name: str) -> Callable[[Site], Emit | str]:

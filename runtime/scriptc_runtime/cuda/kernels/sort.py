@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from scriptc_runtime.cuda.access import device_function
 from scriptc_runtime.cuda.numba_cuda import SIMULATED, cuda
 
 THREADS = 4 if SIMULATED else 512
@@ -48,20 +49,24 @@ def key_kernel(dtype: str, descending: bool) -> Any:
     return make_keys
 
 
+@device_function
+def _put_in_order(keys: Any, places: Any, a: Any, b: Any, rises: Any) -> None:
+    """Exchange elements a and b unless they rise (or fall) as they should."""
+    first, second = keys[a], keys[b]
+    p, q = places[a], places[b]
+    if (first > second or (first == second and p > q)) == rises:
+        keys[a] = second
+        keys[b] = first
+        places[a] = q
+        places[b] = p
+
+
 @cuda.jit
 def exchange(keys: Any, places: Any, pairs: Any, length: Any, run: Any, distance: Any) -> None:
     """One step of the network over lines of `length`: elements `distance` apart in the order of their run of `run` elements."""
     for i in range(cuda.grid(1), pairs, cuda.gridsize(1)):
         a = 2 * i - (i & (distance - 1))
-        b = a + distance
-        rises = (a & (length - 1)) & run == 0
-        first, second = keys[a], keys[b]
-        p, q = places[a], places[b]
-        if (first > second or (first == second and p > q)) == rises:
-            keys[a] = second
-            keys[b] = first
-            places[a] = q
-            places[b] = p
+        _put_in_order(keys, places, a, a + distance, (a & (length - 1)) & run == 0)
 
 
 @cuda.jit
@@ -81,15 +86,7 @@ def sort_blocks(keys: Any, places: Any, length: Any, first_run: Any, last_run: A
         distance = min(run >> 1, np.int64(longest))
         while distance > 0:
             a = 2 * t - (t & (distance - 1))
-            b = a + distance
-            rises = ((start + a) & (length - 1)) & run == 0
-            first, second = own_keys[a], own_keys[b]
-            p, q = own_places[a], own_places[b]
-            if (first > second or (first == second and p > q)) == rises:
-                own_keys[a] = second
-                own_keys[b] = first
-                own_places[a] = q
-                own_places[b] = p
+            _put_in_order(own_keys, own_places, a, a + distance, ((start + a) & (length - 1)) & run == 0)
             cuda.syncthreads()
             distance = distance >> 1
         run = run << 1
