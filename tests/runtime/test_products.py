@@ -120,3 +120,11 @@ def test_memory_that_no_call_reads_is_packed_into_again() -> None:
     dense.pack(weight, None)
     versions.touch(weight)
     assert dense.pack(weight, None)[0].ctypes.data != inside.ctypes.data - 20, "a part of it is still held"
+
+
+@pytest.mark.parametrize("ways", [8, 12])
+def test_rows_that_collide_in_the_cache_give_the_same_bits_where_they_lie_and_copied(ways: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weight, bias = randoms(20, 1024), randoms(33, 1024, seed=1), randoms(33)
+    spread = run(NativeDense(Dense(20, 1024, 33, None)), (np.pad(x, ((0, 0), (0, 16)))[:, :1024], weight, bias), (20, 33))
+    monkeypatch.setattr("scriptc_runtime.cpu.dense._ways", lambda: ways)
+    np.testing.assert_array_equal(run(NativeDense(Dense(20, 1024, 33, None)), (x, weight, bias), (20, 33)), spread)
