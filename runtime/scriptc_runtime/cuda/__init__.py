@@ -26,6 +26,7 @@ from scriptc_runtime.cuda import (  # noqa: E402
     reductions,
     resampling,
     rows,
+    sampling,
     scans,
     scattering,
     search,
@@ -42,5 +43,5 @@ links("cuda", LINKER)
 __all__ = [
     "assembly", "attention", "convolutions", "einsum", "elementwise", "formulas", "indexing", "loss_formulas", "losses", "on_host", "plain_products",
     "pooling", "products", "randomness", "recurrent", "reductions",
-    "resampling", "rows", "scans", "scattering", "search", "sorting", "views",
+    "resampling", "rows", "sampling", "scans", "scattering", "search", "sorting", "views",
 ]
