@@ -378,6 +378,7 @@ def stage_method(ev: Evaluator, state: State | None, name: str, callee: Any, met
     if definition is not None:
         ev.at(definition.node)
     inputs = Inputs(ev, frame)
+    ev.arguments = inputs.values
     journal = open_journal()
     ev.recording = True
     try:

@@ -22,3 +22,18 @@ def test_programs_agree_with_eager_torch(file: str, tmp_path: Path) -> None:
         if (verdict.status, verdict.code) != expected:
             found[program.name] = f"{verdict.status}: {verdict.detail}"
     assert found == {}
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("file", ["arrays.txt", "choices.txt", "containers.txt", "list_methods.txt", "none.txt", "numbers.txt", "tensors.txt"])
+def test_programs_agree_with_eager_torch_for_sizes_that_are_names(file: str, tmp_path: Path) -> None:
+    """More is refused then, for what depends on a size must be known when it is compiled; what is not refused agrees."""
+    pytest.importorskip("torch")
+    from tests.language.harness import judge, programs
+
+    found = {}
+    for program in programs(PROGRAMS / file):
+        verdict = judge(program, tmp_path, named=True)
+        if verdict.status not in ("agree", "documented", "refused"):
+            found[program.name] = f"{verdict.status}: {verdict.detail}"
+    assert found == {}

@@ -83,7 +83,10 @@ def bind(region: Region, types: Mapping[Value, Type], constants: Mapping[Value, 
     except OpError as error:
         raise CallError(located(error, binder.current.location, binder.current.name,
                                 [binder.type_of(v) for v in map(binder.resolve, binder.current.operands)])) from None
-    return Binding(tuple(binder.ops), binder.types, binder.constants, tuple(binder.resolve(v) for v in region.results))
+    results = tuple(map(binder.resolve, region.results))
+    for value in results:
+        binder.type_of(value)       # one that is known around the region may be read by nothing else here
+    return Binding(tuple(binder.ops), binder.types, binder.constants, results)
 
 
 class _Binder:
@@ -129,7 +132,10 @@ class _Binder:
                 continue
             if op.name == "optional_get" and kinds[0] == NONE:      # it raises when, and if, it runs
                 kinds = (erase(op.operands[0].type),)
-            results = self._control(op, kinds) if op.regions else REGISTRY[op.name].infer(kinds, op.attributes)
+            if op.regions:
+                results = self._control(op, kinds)
+            else:
+                results = (_list_of(op, kinds),) if op.name == "list_new" else REGISTRY[op.name].infer(kinds, op.attributes)
             for kind in results:
                 check_memory(op, kind)
             self.types.update(zip(op.results, results, strict=True))
@@ -217,6 +223,14 @@ class _Binder:
         return tuple(nested.type_of(nested.resolve(v)) for v in region.results)
 
 
+def _list_of(op: Op, kinds: Sequence[Type]) -> Type:
+    """The type of a new list. Its attribute names sizes as the program does, its items have them as numbers."""
+    element: Type | None = widen(kinds[0]) if kinds else None
+    for kind in kinds[1:]:
+        element = None if element is None else join(element, widen(kind))
+    return erase(op.results[0].type) if element is None else ListType(element)
+
+
 def check_memory(op: Op, kind: Type) -> None:
     """CallError R0123 if one value of this type would take more than a call may use; views take nothing."""
     if not is_static(kind) or op.name in ("expand", "expand_as"):
@@ -287,7 +301,7 @@ def signature_of(values: Sequence[Any]) -> tuple[object, ...]:
 def _signature(value: Any) -> object:
     if isinstance(value, ARRAYS):
         return value.dtype, value.shape
-    if type(value) is tuple:
+    if isinstance(value, tuple):
         return tuple(_signature(v) for v in value)
     return "none" if value is None else None
 
@@ -300,9 +314,16 @@ def form_of(values: Sequence[Any]) -> tuple[object, ...]:
 def _form(value: Any) -> object:
     if isinstance(value, ARRAYS):
         return value.dtype, value.ndim
-    if type(value) is tuple:
+    if isinstance(value, tuple):
         return tuple(map(_form, value))
     return "none" if value is None else None
+
+
+def is_settled(kind: Type) -> bool:
+    """True for a type that says all that a plan may depend on: values of it need not be looked at."""
+    if isinstance(kind, TupleType):
+        return all(map(is_settled, kind.elements))
+    return is_static(kind) if isinstance(kind, TensorType) else not isinstance(kind, OptionalType)
 
 
 def is_static(kind: Type) -> bool:

@@ -6,8 +6,8 @@ from typing import Any
 
 from scriptc.errors import CallError, diagnostic
 from scriptc.ir.graph import Op, Region, Value
-from scriptc.ir.types import Type, join
-from scriptc_runtime.plan.bind import BoundOp, form_of, signature_of, type_of_value
+from scriptc.ir.types import INT, Type, join
+from scriptc_runtime.plan.bind import BoundOp, form_of, is_settled, signature_of, type_of_value
 from scriptc_runtime.plan.cache import PlanCache
 from scriptc_runtime.plan.plan import Kernel, Plan
 from scriptc_runtime.plan.policy import is_waiting
@@ -28,8 +28,12 @@ class Subprogram:
     `RECURRING` times get a plan of their own all the same. It depends on the sizes alone, not on the time anything takes, which plan answers.
     """
 
-    def __init__(self, region: Region, captured: Sequence[Value], constants: Mapping[Value, Any], make_plan: MakePlan) -> None:
+    def __init__(self, region: Region, captured: Sequence[Value], kinds: Sequence[Type], constants: Mapping[Value, Any],
+                 make_plan: MakePlan) -> None:
+        """`kinds`: what is known of the parameters' and captured values' types; where they say all, there is one plan."""
         self._region = region
+        self._kinds = tuple(kinds) if all(map(is_settled, kinds)) else None
+        self._only: Plan | None = None
         self._arguments = (*region.params, *captured)
         self._constants = constants
         self._make_plan = make_plan
@@ -39,6 +43,10 @@ class Subprogram:
 
     def plan(self, values: Sequence[Any]) -> Plan:
         """The plan for these parameters and captured values."""
+        if self._kinds is not None:
+            if self._only is None:
+                self._only = self._planned(self._kinds)
+            return self._only
         key = signature_of(values)
         found = self._plans.find(key)
         if found is not None:
@@ -76,9 +84,10 @@ def _wider(known: Type, now: Type) -> Type:
     return both
 
 
-def branch_kernel(bound: BoundOp, captured: Sequence[Value], constants: Mapping[Value, Any], make_plan: MakePlan) -> Kernel:
+def branch_kernel(bound: BoundOp, types: Mapping[Value, Type], constants: Mapping[Value, Any], make_plan: MakePlan) -> Kernel:
     """`if` as a kernel over (condition, captured values)."""
-    branches = [Subprogram(region, captured, constants, make_plan) for region in bound.op.regions]
+    names, kinds = [name for name, _ in bound.captured], [types[value] for _, value in bound.captured]
+    branches = [Subprogram(region, names, kinds, constants, make_plan) for region in bound.op.regions]
 
     def run(condition: bool, *values: Any) -> Any:
         taken = branches[0] if condition else branches[1]
@@ -88,25 +97,21 @@ def branch_kernel(bound: BoundOp, captured: Sequence[Value], constants: Mapping[
     return Kernel("if", run)
 
 
-def loop_kernel(bound: BoundOp, captured: Sequence[Value], constants: Mapping[Value, Any], make_plan: MakePlan) -> Kernel:
+def loop_kernel(bound: BoundOp, types: Mapping[Value, Type], constants: Mapping[Value, Any], make_plan: MakePlan) -> Kernel:
     """`loop` as a kernel over (trip count, condition, carried values, captured values)."""
-    body = Subprogram(bound.op.regions[0], captured, constants, make_plan)
+    kinds = (INT, *bound.result_types, *[types[value] for _, value in bound.captured])
+    body = Subprogram(bound.op.regions[0], [name for name, _ in bound.captured], kinds, constants, make_plan)
     count = len(bound.op.operands) - 2
     op = bound.op
 
     def run(trip_count: int, condition: bool, *values: Any) -> Any:
         carried, around = list(values[:count]), values[count:]
         turn = 0
-        key: tuple[object, ...] | None = None
-        plan: Plan | None = None
         while turn < trip_count and condition:
             if turn == STEP_BUDGET:
                 raise budget_error(op)
             arguments = (turn, *carried, *around)
-            current = signature_of(arguments)
-            if plan is None or current != key:
-                key, plan = current, body.plan(arguments)
-            condition, *carried = plan.run(arguments)
+            condition, *carried = body.plan(arguments).run(arguments)
             turn += 1
         return carried[0] if count == 1 else tuple(carried)
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from scriptc.errors import CallError, diagnostic
+from scriptc.interp.ops.scalar import format_value
 from scriptc.interp.registry import REFERENCES
 from scriptc.ir.exceptions import exception_class
 from scriptc.ir.graph import Op
@@ -142,11 +144,11 @@ def reference_kernel(bound: BoundOp) -> Kernel:
 
 def _check(condition: bool, *values: Any, exception: str, message: str) -> None:
     if not condition:
-        raise exception_class(exception)(message.format(*values))
+        raise exception_class(exception)(message.format(*map(format_value, values)))
 
 
 def _print(*values: Any, pattern: str) -> None:
-    print(pattern.format(*values))
+    sys.stdout.write(pattern.format(*map(format_value, values)))
 
 
 def _undefined(*, type: str) -> None:

@@ -147,10 +147,8 @@ def _lower(unit: Unit, binding: Binding, nested: Any, target: str) -> _Lowered:
         kinds = {member.results[0]: member.result_types[0] for member in unit.ops}
         return _Lowered(unit, kernel, unit.inputs, unit.outputs, tuple(kinds[v] for v in unit.outputs))
     if unit.op.regions:
-        names = [name for name, _ in unit.captured]
         make = branch_kernel if unit.name == "if" else loop_kernel
-        return _Lowered(unit, make(unit, names, binding.constants, nested), unit.reads, unit.results,
-                        unit.result_types)
+        return _Lowered(unit, make(unit, binding.types, binding.constants, nested), unit.reads, unit.results, unit.result_types)
     return _Lowered(unit, lower(unit, target), unit.operands, unit.results, unit.result_types)
 
 

@@ -98,6 +98,7 @@ class Evaluator:
         self.handling: list[LanguageError] = []   # exceptions whose except clause is running
         self.keepalive: list[Any] = []
         self.joined_since = -1                  # tensors born until then are known elsewhere too, where two paths meet
+        self.arguments: Sequence[Value] = ()    # of the method that is staged
         self.recovery: Any = None               # where a second walk keeps the errors it goes on after
 
     # Places and errors.

@@ -237,6 +237,8 @@ def make_property(ev: Evaluator, cls: Class, arguments: list[Any], keywords: dic
 
 @constructor("super")
 def make_super(ev: Evaluator, cls: Class, arguments: list[Any], keywords: dict[str, Any]) -> Super:
+    if len(arguments) != 2 or keywords or not isinstance(arguments[0], Class) or not isinstance(arguments[1], Class | Instance):
+        ev.throw("TypeError", "super() takes a class and an object of it here", hint="write super() inside a method, or super(Class, self)")
     start, owner = arguments
     return Super(start, owner if isinstance(owner, Class) else owner.cls, owner)
 

@@ -58,6 +58,8 @@ def _tensor(value: Any) -> Tensor:
 
 def _wrapped(w: Writer, index: Any, size: int) -> Any:
     """A position from the front. The routine gives up if there is none."""
+    if size == 0:
+        raise Unprintable("a part of nothing: it raises if it ever runs")
     if not isinstance(index, Element):
         if not -size <= index < size:
             raise Unprintable("a position out of range")
