@@ -61,7 +61,7 @@ def scriptc_run(workload: Workload, threads: int, folder: Path) -> Run:
     import scriptc
 
     scriptc_threads(threads)
-    model = scriptc.load(scriptc_archive(workload, folder))
+    model = scriptc.load(scriptc_archive(workload, folder), wait=True)     # steady speed: with its native code
     model.eval()
     inputs_ = workload.arrays()
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from scriptc.errors import CallError, diagnostic
+from scriptc.interp.interpreter import placeholder
 from scriptc.interp.ops.scalar import format_value
 from scriptc.interp.registry import REFERENCES
 from scriptc.ir.exceptions import exception_class
@@ -133,6 +134,8 @@ def lower(bound: BoundOp, target: str) -> Kernel:
 
 def reference_kernel(bound: BoundOp) -> Kernel:
     """The numpy meaning of an op as a kernel. CallError R0110 if there is none."""
+    if bound.name == "undefined":
+        return Kernel(bound.name, functools.partial(placeholder, bound.result_types[0]), fresh=True)
     if bound.name in _EFFECTS:
         return Kernel(bound.name, functools.partial(_EFFECTS[bound.name], **bound.op.attributes), fresh=True)
     function = REFERENCES.get(bound.name)
@@ -151,8 +154,4 @@ def _print(*values: Any, pattern: str) -> None:
     sys.stdout.write(pattern.format(*map(format_value, values)))
 
 
-def _undefined(*, type: str) -> None:
-    """A placeholder: the program never reads it."""
-
-
-_EFFECTS: dict[str, Callable[..., Any]] = {"check": _check, "print": _print, "undefined": _undefined}
+_EFFECTS: dict[str, Callable[..., Any]] = {"check": _check, "print": _print}
