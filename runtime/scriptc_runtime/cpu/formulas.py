@@ -7,14 +7,15 @@ from typing import Any
 
 from scriptc.ir.expressions import Expr
 from scriptc.ir.ops.convolution import conv_transpose, convolution_input_gradient
-from scriptc.ir.ops.elementwise import abs_, eq, exp, ge, isfinite, le, log, ne, sqrt, where
+from scriptc.ir.ops.elementwise import abs_, eq, exp, ge, isfinite, le, log, logical_and, ne, sqrt, where
 from scriptc.ir.ops.indexing import gather, index_select
 from scriptc.ir.ops.linalg import matmul, parse_equation
 from scriptc.ir.ops.normalization import log_softmax, softmax
 from scriptc.ir.ops.reduction import amax, amin
 from scriptc.ir.ops.shape import cat, expand, flip, permute, reshape
 from scriptc.ir.ops.views import slice_
-from scriptc.ir.types import DType, bool_, float32, int64
+from scriptc.ir.types import DType, bool_, float32, int32, int64
+from scriptc_runtime.cpu.linalg import ENOUGH
 from scriptc_runtime.plan.expansion import expands
 
 on_cpu = functools.partial(expands, target="cpu")
@@ -237,6 +238,35 @@ def _(g: Expr, x: Expr, target: Expr, weight: Expr | None, *, ignore_index: int,
     return _back(where(_is_class(index, sizes(x)[1]), factor, 0.0))
 
 
+# Positions.
+
+
+@on_cpu("index")
+def _(x: Expr, *indices: Expr | None) -> Any:
+    """Two tensors of positions for dimensions next to each other, as one for both; -1 beyond what there is for a position out of range."""
+    places = [place for place, index in enumerate(indices) if index is not None]
+    if len(places) != 2 or places[1] != places[0] + 1 or 0 in sizes(x):
+        return None
+    first, second = (indices[place] for place in places)
+    assert first is not None and second is not None
+    if first.dtype not in (int64, int32) or second.dtype not in (int64, int32):
+        return None
+    shape, place = sizes(x), places[0]
+    rows, columns = shape[place:place + 2]
+    i, inside = _from_front(first, rows)
+    j, inside_too = _from_front(second, columns)
+    both = where(inside, i * columns + j, -1 - rows * columns)
+    both = where(inside_too, both, -1 - rows * columns)
+    return x._apply("index", reshape(x, *shape[:place], rows * columns, *shape[place + 2:]), *indices[:place], both)
+
+
+def _from_front(index: Expr, size: int) -> tuple[Expr, Expr]:
+    """Positions counted from the front, and which of them there are."""
+    index = index.cast(int64)
+    index = where(index < 0, index + size, index)
+    return index, logical_and(index >= 0, index < size)
+
+
 # Arrangement.
 
 
@@ -273,6 +303,15 @@ def _(x: Expr, repeats: int, *, dim: int) -> Any:
     shape, place = sizes(x), dim % (x.rank or 1)
     wide = expand(x.unsqueeze(place + 1), *shape[:place + 1], repeats, *shape[place + 1:])
     return reshape(wide, *shape[:place], shape[place] * repeats, *shape[place + 1:])
+
+
+@on_cpu("cat")
+def _(*xs: Expr, dim: int) -> Any:
+    """Without the tensors of shape [0] that torch skips: what a cache holds at first."""
+    kept = [x for x in xs if sizes(x) != (0,)]
+    if len(kept) == len(xs) or not kept:
+        return None
+    return reshape(kept[0], *sizes(kept[0])) if len(kept) == 1 else cat(*kept, dim=dim)
 
 
 @on_cpu("roll")
@@ -353,6 +392,17 @@ def _(x: Expr, weight: Expr, bias: Expr | None, *, stride: tuple[int, ...], padd
     like = expand(_op(x, "full", 0.0, dtype=float32), *made.shape)
     y = convolution_input_gradient(x, weight, like, stride=stride, padding=padding, dilation=dilation, groups=groups)
     return y if bias is None else y + reshape(bias, 1, -1, *(1,) * (x.rank - 2))
+
+
+@on_cpu("linear")
+def _(x: Expr, weight: Expr, bias: Expr | None) -> Any:
+    """With so few weights that packing them does not pay: a product of two matrices, and a sum that what follows is fused with."""
+    if not is_single(x) or weight.rank != 2 or 0 in sizes(weight) or math.prod(sizes(weight)) >= ENOUGH:
+        return None
+    rows = x if x.rank == 2 else reshape(x, math.prod(sizes(x)[:-1]), sizes(x)[-1])
+    y = matmul(rows, permute(weight, dims=(1, 0)))
+    y = y if x.rank == 2 else reshape(y, *sizes(x)[:-1], sizes(weight)[0])
+    return y if bias is None else y + bias
 
 
 @on_cpu("einsum")

@@ -21,6 +21,7 @@ from scriptc_runtime.plan.bind import BoundOp
 from scriptc_runtime.plan.fusion import Group
 
 MAX_RANK = 4
+WHOLE = {"floor_divide": "({0} // {1})", "remainder": "({0} % {1})"}     # by a known positive number: nothing to raise, nothing that overflows
 
 
 class Unprintable(Exception):
@@ -87,6 +88,8 @@ class FormulaPrinter(Record, frozen=False, eq=False):
         if name == "pow" and isinstance(arguments[0], Element) and not isinstance(arguments[1], Element) \
                 and arguments[1] in (0.5, 1, 2, 3):
             return self.power(arguments[0], arguments[1])
+        if name in WHOLE and elements[0].dtype in ("int64", "int32") and type(arguments[1]) is int and arguments[1] > 0:
+            return self.assign(WHOLE[name].format(elements[0].name, self.operand(arguments[1], elements[0].dtype)), elements[0].dtype)
         if name == "exp2":
             return self.apply_named("exp", self.apply_named("mul", elements[0], math.log(2.0)))
         if name == "round" and (attributes.get("decimals") or elements[0].dtype not in ("float32", "float64")):

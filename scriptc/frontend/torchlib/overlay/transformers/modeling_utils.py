@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from . import initialization as init
+from . import masking_utils
 from .configuration_utils import PreTrainedConfig
 from .generation import GenerationConfig
 from .integrations.sdpa_attention import sdpa_attention_forward
@@ -14,6 +15,14 @@ from .loss.loss_utils import LOSS_MAPPING
 from .modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from .utils.generic import GeneralInterface
 from .utils.output_capturing import _CAN_RECORD_REGISTRY, OutputRecorder
+
+
+def _is_tracing(tensor=None):
+    """Masks are made, as where torch exports: leaving out one that hides nothing would be a branch on its content before every attention."""
+    return tensor is not None
+
+
+masking_utils.is_tracing = _is_tracing
 
 
 class AttentionInterface(GeneralInterface):
