@@ -9,13 +9,12 @@ from scriptc.ir.expressions import Expr
 from scriptc.ir.ops.convolution import conv_transpose, convolution_input_gradient
 from scriptc.ir.ops.elementwise import abs_, eq, exp, ge, isfinite, le, log, logical_and, ne, sqrt, where
 from scriptc.ir.ops.indexing import gather, index_select
-from scriptc.ir.ops.linalg import matmul, parse_equation
+from scriptc.ir.ops.linalg import einsum, parse_equation
 from scriptc.ir.ops.normalization import log_softmax, softmax
 from scriptc.ir.ops.reduction import amax, amin
 from scriptc.ir.ops.shape import cat, expand, flip, permute, reshape
 from scriptc.ir.ops.views import slice_
 from scriptc.ir.types import DType, bool_, float32, int32, int64
-from scriptc_runtime.cpu.linalg import ENOUGH
 from scriptc_runtime.plan.expansion import expands
 
 on_cpu = functools.partial(expands, target="cpu")
@@ -394,65 +393,15 @@ def _(x: Expr, weight: Expr, bias: Expr | None, *, stride: tuple[int, ...], padd
     return y if bias is None else y + reshape(bias, 1, -1, *(1,) * (x.rank - 2))
 
 
-@on_cpu("linear")
-def _(x: Expr, weight: Expr, bias: Expr | None) -> Any:
-    """With so few weights that packing them does not pay: a product of two matrices, and a sum that what follows is fused with."""
-    if not is_single(x) or weight.rank != 2 or 0 in sizes(weight) or math.prod(sizes(weight)) >= ENOUGH:
-        return None
-    rows = x if x.rank == 2 else reshape(x, math.prod(sizes(x)[:-1]), sizes(x)[-1])
-    y = matmul(rows, permute(weight, dims=(1, 0)))
-    y = y if x.rank == 2 else reshape(y, *sizes(x)[:-1], sizes(weight)[0])
-    return y if bias is None else y + bias
-
-
 @on_cpu("einsum")
 def _(*xs: Expr, equation: str) -> Any:
-    """Products of matrices, from left to right; a subscript that one operand has twice is the reference's."""
-    if not all(x.dtype.name in ("float32", "float64") for x in xs) or any(0 in sizes(x) for x in xs):
+    """Three operands and more from left to right, two at a time; those with an ellipsis are the reference's."""
+    if len(xs) < 3 or "..." in equation:
         return None
     inputs, output = parse_equation(equation, [x.rank for x in xs])
-    dots = max((x.rank or 0) - len(s.replace("...", "")) for x, s in zip(xs, inputs, strict=True))
-    spread = "".join(chr(0x2460 + i) for i in range(dots))      # letters for the dimensions of an ellipsis, the last first
-    inputs = [s.replace("...", spread[dots - ((x.rank or 0) - len(s.replace("...", ""))):]) for x, s in zip(xs, inputs, strict=True)]
-    output = output.replace("...", spread)
-    extents: dict[str, int] = {}
-    for x, subscripts in zip(xs, inputs, strict=True):
-        if len(set(subscripts)) < len(subscripts):
-            return None
-        for letter, size in zip(subscripts, sizes(x), strict=True):
-            if extents.setdefault(letter, size) != size:
-                return None
-    operands = list(zip(xs, inputs, strict=True))
-    while len(operands) > 1:
-        (a, left), (b, right), *rest = operands
-        kept = set(output).union(*(s for _, s in rest))
-        operands = [_contracted(a, left, b, right, kept), *rest]
-    x, have = _summed(*operands[0], set(output))
-    return x if have == output else permute(x, dims=tuple(have.index(c) for c in output))
-
-
-def _summed(x: Expr, have: str, kept: set[str]) -> tuple[Expr, str]:
-    """x summed over the subscripts that nobody asks for."""
-    dims = tuple(i for i, c in enumerate(have) if c not in kept)
-    return (x.sum(dims), "".join(c for c in have if c in kept)) if dims else (x, have)
-
-
-def _contracted(a: Expr, left: str, b: Expr, right: str, kept: set[str]) -> tuple[Expr, str]:
-    """The product of two operands, and its subscripts: those of both first."""
-    a, left = _summed(a, left, kept | set(right))
-    b, right = _summed(b, right, kept | set(left))
-    batch = [c for c in left if c in right and c in kept]
-    inner = [c for c in left if c in right and c not in kept]
-    rows, columns = [c for c in left if c not in right], [c for c in right if c not in left]
-    extent = {**dict(zip(left, sizes(a), strict=True)), **dict(zip(right, sizes(b), strict=True))}
-
-    def matrix(x: Expr, have: str, *groups: list[str]) -> Expr:
-        order = [*batch, *groups[0], *groups[1]]
-        x = x if order == list(have) else permute(x, dims=tuple(have.index(c) for c in order))
-        shape = (*(extent[c] for c in batch), *(math.prod(extent[c] for c in group) for group in groups))
-        return x if sizes(x) == shape else reshape(x, *shape)
-
-    y = matmul(matrix(a, left, rows, inner), matrix(b, right, inner, columns))
-    have = "".join((*batch, *rows, *columns))
-    shape = tuple(extent[c] for c in have)
-    return (y if sizes(y) == shape else reshape(y, *shape)), have
+    result, have = xs[0], inputs[0]
+    for index in range(1, len(xs)):
+        kept = set(output).union(*inputs[index + 1:])
+        wanted = output if index == len(xs) - 1 else "".join(dict.fromkeys(c for c in have + inputs[index] if c in kept))
+        result, have = einsum(result, xs[index], equation=f"{have},{inputs[index]}->{wanted}"), wanted
+    return result

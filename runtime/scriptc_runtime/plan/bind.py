@@ -127,6 +127,8 @@ class _Binder:
                 self.walk(taken.ops)
                 self.aliases.update(zip(op.results, map(self.resolve, taken.results), strict=True))
                 continue
+            if op.name == "check" and self.known(operands[0]) and self.content(operands[0]) is True:
+                continue
             kinds = tuple(map(self.type_of, operands))
             if self._same_value(op, operands, kinds):
                 continue
