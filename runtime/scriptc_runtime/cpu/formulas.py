@@ -8,13 +8,15 @@ from typing import Any
 from scriptc.ir.expressions import Expr
 from scriptc.ir.ops.convolution import conv_transpose, convolution_input_gradient
 from scriptc.ir.ops.elementwise import abs_, eq, exp, ge, isfinite, le, log, logical_and, ne, sqrt, where
-from scriptc.ir.ops.indexing import gather, index_select
+from scriptc.ir.ops.indexing import index_select
 from scriptc.ir.ops.linalg import einsum, parse_equation
+from scriptc.ir.ops.loss import nll_loss
 from scriptc.ir.ops.normalization import log_softmax, softmax
 from scriptc.ir.ops.reduction import amax, amin
 from scriptc.ir.ops.shape import cat, expand, flip, permute, reshape
 from scriptc.ir.ops.views import slice_
 from scriptc.ir.types import DType, bool_, float32, int32, int64
+from scriptc_runtime.cpu.indexing import NO_CLASS
 from scriptc_runtime.plan.expansion import expands
 
 on_cpu = functools.partial(expands, target="cpu")
@@ -172,8 +174,9 @@ def _total(losses: Expr, per_row: Expr, reduction: str) -> Any:
 
 
 def _picked(rows: Expr, index: Expr) -> Expr:
-    """The element of each row at its index."""
-    return reshape(gather(rows, index.unsqueeze(-1), dim=-1), *sizes(index))
+    """The element of each row at its class."""
+    flat = reshape(rows, -1, sizes(rows)[-1])
+    return -reshape(nll_loss(flat, reshape(index, -1), None, ignore_index=NO_CLASS, reduction="none"), *sizes(index))
 
 
 @on_cpu("cross_entropy")
@@ -191,7 +194,7 @@ def _(x: Expr, target: Expr, weight: Expr | None, *, ignore_index: int, label_sm
 
 @on_cpu("nll_loss")
 def _(x: Expr, target: Expr, weight: Expr | None, *, ignore_index: int, reduction: str) -> Any:
-    if not _is_class_loss(x, target):
+    if not _is_class_loss(x, target) or ignore_index == NO_CLASS:
         return None
     _, index, per_row = _classes(target, weight, ignore_index)
     return _total(-_picked(_rows(x), index) * per_row, per_row, reduction)

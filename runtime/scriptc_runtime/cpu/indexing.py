@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scriptc.interp.registry import REFERENCES
-from scriptc.ir.types import TensorType
+from scriptc.ir.types import TensorType, float32
 from scriptc.records import Record
 from scriptc_runtime.cpu.driver.native import In, Out
 from scriptc_runtime.cpu.jit import Code, code_for
@@ -22,6 +22,7 @@ from scriptc_runtime.plan.plan import Kernel
 
 ENOUGH = 16384      # elements that a thread must get for sharing to pay
 INDICES = ("int64", "int32")
+NO_CLASS = -2**63   # of a loss whose targets are all classes: what it would leave out
 SUMS = ("float32", "float64", "int64", "int32")
 
 # Tables: outer turns, positions, inner elements, size along the dimension, the lowest position allowed, turns from and up to. v0 positions, v1 what
@@ -63,6 +64,7 @@ _GATHER = _HEAD + """    for d0 in range(z4, z5):
             for d2 in range(z2):
 """ + _indented(_PLACE.format(place="p1 + d2"), 4) + """                o0[p1 + d2] = v1[(d0 * z3 + x2) * z2 + d2]
 """
+_LOSS = _GATHER.replace("= v1[", "= -v1[")
 # o0[a, v0[i], b] += v1[a, i, b] for the elements b from z4 up to z5
 _ADD = _HEAD + """    for d0 in range(z0):
         for d1 in range(z1):
@@ -278,6 +280,24 @@ def _everywhere(x: TensorType, index: TensorType, dim: int) -> Sizes | None:
     if (*shape[:dim], *shape[dim + 1:]) != (*places[:dim], *places[dim + 1:]):
         return None
     return _around(shape, dim, places[dim])
+
+
+@lowers("nll_loss", target="cpu")
+def lower_nll_loss(site: Site) -> Kernel | None:
+    """One element of each row, where every target is a class."""
+    x, index, attributes = site.tensor(0), site.tensor(1), site.attributes
+    if attributes["ignore_index"] != NO_CLASS or attributes["reduction"] != "none" or isinstance(site.operand_types[2], TensorType):
+        return None
+    if x.dtype is not float32 or x.rank != 2 or not _known(x, index):
+        return None
+    rows, classes = x.shape  # type: ignore[misc]
+    code = code_for(_LOSS, (index.dtype.name, "float32", "float32", "int64"))
+    native = None if code is None else NativeGather(code, Sizes(rows, 1, 1, classes), 0, 1, error=_no_class)  # type: ignore[arg-type]
+    return kernel("nll_loss", _reference(site), native)
+
+
+def _no_class(bad: int) -> Exception:
+    return IndexError(f"Target {bad} is out of bounds.")
 
 
 @lowers("scatter", target="cpu")
