@@ -129,8 +129,10 @@ class Settling(nn.Module):
 
     def forward(self, x):
         h = torch.tanh(self.enter(x))
+        scale = 1.0
         while bool(h.abs().mean() > 0.1):
-            h = torch.tanh(self.again(h)) * 0.8
+            scale = scale * 0.8
+            h = torch.tanh(self.again(h)) * scale
         if bool(h.sum() > 0):
             h = h * 2.0
         else:
