@@ -28,6 +28,11 @@ SEQUENCES = {
     "depthwise": "nn.Conv2d(3,64,3),nn.ReLU6(),nn.Conv2d(64,64,5,groups=64,padding=2,stride=2),nn.SiLU(),nn.BatchNorm2d(64),nn.Hardswish()",
     "grouped": "nn.Conv2d(3,64,3,padding=1),nn.ReLU(),nn.Conv2d(64,128,3,padding=1,groups=4,bias=False),nn.BatchNorm2d(128),nn.ReLU(),"
                "nn.Conv2d(128,128,3,stride=2,padding=1,groups=16)",
+    "odd groups": "nn.Conv2d(3,48,3,padding=1),nn.ReLU(),nn.Conv2d(48,48,3,padding=1,groups=2),nn.ReLU(),nn.Conv2d(48,96,3,stride=2,groups=6)",
+    "transposed": "nn.Conv2d(3,32,3,padding=1),nn.ReLU(),nn.ConvTranspose2d(32,24,4,stride=2,padding=1,bias=False),nn.BatchNorm2d(24),nn.SiLU(),"
+                  "nn.ConvTranspose2d(24,20,3,stride=2,padding=1,output_padding=1),nn.ReLU(),nn.ConvTranspose2d(20,5,3,dilation=2)",
+    "functions": "nn.Conv2d(3,32,3,padding=1),nn.Hardswish(),nn.Conv2d(32,32,3,padding=1),nn.SiLU(),nn.Conv2d(32,32,3,groups=32),nn.GELU(),"
+                 "nn.Conv2d(32,64,3,groups=2),nn.Tanh()",
     "odd channels": "nn.Conv2d(3,30,3,padding=1),nn.ReLU(),nn.Conv2d(30,20,1),nn.MaxPool2d(2),nn.Sigmoid(),nn.AvgPool2d(3,2,1)",
 }
 RESIDUAL = HEADER + '''
@@ -48,6 +53,12 @@ class Net(nn.Module):
         return torch.cat([w, y, F.gelu(y - w)], 1), y.sum()
 '''
 SEQUENCE = HEADER + "\nclass Net(nn.Sequential):\n    def __init__(self):\n        super().__init__({})\n"
+BANDS = {
+    "projected": "nn.Conv2d(3,16,3,padding=1),nn.Conv2d(16,256,1),nn.BatchNorm2d(256),nn.ReLU6(),"
+                 "nn.Conv2d(256,256,3,stride=2,padding=1,groups=256),nn.ReLU6(),nn.Conv2d(256,24,1)",
+    "alone": "nn.Conv2d(3,272,3,stride=1,padding=1),nn.Hardswish(),nn.Conv2d(272,272,5,padding=2,groups=272),nn.SiLU(),nn.Conv2d(272,32,3)",
+    "no overlap": "nn.Conv2d(3,288,3,padding=2),nn.Conv2d(288,288,2,stride=3,groups=288),nn.ReLU(),nn.Conv2d(288,32,1),nn.Sigmoid()",
+}
 LINE = HEADER + '''
 class Net(nn.Module):
     def __init__(self):
@@ -115,6 +126,24 @@ def test_bits_do_not_depend_on_the_number_of_threads(tmp_path: Path) -> None:
         results.append([flat(model(x)) for _ in range(3)][-1])
     for other in results[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@pytest.mark.parametrize("text", BANDS.values(), ids=BANDS)
+@pytest.mark.parametrize("shape", [(1, 3, 41, 44), (3, 3, 33, 30)])
+def test_chains_run_band_by_band(text: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    program = compiled(SEQUENCE.format(text), tmp_path)
+    x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    wanted = run_function(program.program.functions["forward"], [x], program.tensors).results[0]
+    results = []
+    for count in (1, 2, 3):
+        team.set_num_threads(count)
+        model = Module(program.program, program.tensors, wait=True)
+        results.append([np.asarray(model(x)) for _ in range(2)][-1])
+        plan = model._compiled("forward").runner.plan([x, *(model._state[n]._array for n in program.program.functions["forward"].state)])
+        region, = (step.kernel.run for step in plan.steps if step.kernel.name == "blocked")
+        assert "bands" in [step.command.kernel for step in region.steps]
+    np.testing.assert_allclose(results[0], wanted, rtol=1e-4, atol=2e-5 * float(np.abs(wanted).max()))
+    assert all(np.array_equal(results[0], other) for other in results[1:])
 
 
 def test_changed_weights_are_packed_again(tmp_path: Path) -> None:

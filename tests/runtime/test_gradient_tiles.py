@@ -40,12 +40,12 @@ def test_gradients_of_a_convolution(groups: int, geometry: Any) -> None:
     arrays = {"g planes": g, "g": unwritten(gradient.nbytes), "weight": weight, "packed": unwritten(4 * (o + 16) * (c + 16) * shape.taps),
               "dx": unwritten(made.nbytes), "dx planes": np.empty_like(x), "x planes": x, "x": unwritten(source.nbytes),
               "dweight": np.full_like(weight, np.nan), "scratch": unwritten(gradient_commands.CORRELATION_BYTES)}
-    operands = Operands("g", "weight", "packed", "dx")
     if groups == 1:
-        packing, running = gradient_commands.input_gradient(operands, gradient, made, window, shape)
+        packing = gradient_commands.pack_input_gradient("weight", "packed", made, window, shape)
+        running = gradient_commands.input_gradient(Operands("g", "packed", None, "dx"), gradient, made, window, shape)
         correlation = gradient_commands.weight_gradient("g", gradient, "x", source, "dweight", window, "scratch")
     else:
-        packing, running = gradient_commands.depthwise_input_gradient(operands, gradient, made, window, c)
+        packing, running = gradient_commands.depthwise_input_gradient(Operands("g", "weight", "packed", "dx"), gradient, made, window, c)
         correlation = gradient_commands.depthwise_weight_gradient("g", gradient, "x", source, "dweight", window, "scratch")
     for command in (commands.enter("g planes", "g", gradient), commands.enter("x planes", "x", source), *packing, *running,
                     commands.leave("dx", made, "dx planes"), correlation):

@@ -29,7 +29,9 @@ def through(x: np.ndarray, source: Layout, target: Layout, make: Any, **more: np
     arrays = {"x": x, "blocked": np.full(source.nbytes // 4, np.nan, np.float32), "y": np.full(target.nbytes // 4, np.nan, np.float32),
               "out": np.full((target.images, target.channels, target.height, target.width), np.nan, np.float32), **more}
     run(commands.enter("x", "blocked", source), arrays)
-    run(make(), arrays)
+    made = make()
+    for command in made if isinstance(made, list) else [made]:
+        run(command, arrays)
     if target.has_border:
         run(commands.border("y", target), arrays)
         inside = arrays["y"].reshape(target.images, target.blocks, target.lines, target.columns, 16)
@@ -49,6 +51,7 @@ CONVOLUTIONS = [
     (1, 4, 8, (6, 6), (4, 2), (1, 1), (0, 0), (1, 1), 1, 0), (2, 24, 24, (13, 10), (5, 5), (2, 1), (2, 2), (1, 1), 24, 0),
     (1, 33, 17, (9, 10), (3, 3), (1, 1), (1, 1), (1, 1), 1, 4), (2, 32, 32, (4, 4), (3, 3), (1, 1), (0, 0), (1, 1), 1, 4),
     (2, 33, 17, (10, 9), (3, 3), (1, 1), (1, 1), (1, 1), 1, 2), (1, 16, 16, (30, 30), (3, 3), (1, 1), (2, 2), (1, 1), 1, 2),
+    (1, 40, 100, (12, 30), (3, 3), (1, 1), (1, 1), (1, 1), 1, 4), (2, 130, 120, (14, 14), (3, 3), (1, 1), (1, 1), (1, 1), 1, 4),
 ]
 
 
@@ -69,19 +72,19 @@ def test_convolution_with_bias_residual_and_limits(n: int, c: int, o: int, size:
     window, operands = Window(kernel, stride, padding, dilation), Operands("blocked", "weight", "bias", "y", "residual", (0.0, 1.5))
     if groups > 1:
         packed = layouts.pack_depthwise(weight)
-        command = commands.depthwise(operands, source, target, window)
+        made = [commands.depthwise(operands, source, target, window)]
     elif m:
         packed = layouts.pack_winograd(weight, m)
-        command = commands.winograd(operands, source, target, window, m, "scratch")
+        made = commands.winograd(operands, source, target, window, m, "scratch")
     else:
         packed = layouts.pack_direct(weight, narrow)
-        command = commands.direct(operands, source, target, window, packed.nbytes)
+        made = [commands.direct(operands, source, target, window, packed.nbytes)]
     scratch = np.zeros(commands.winograd_scratch(source, target, m, 1) if m else 1, np.uint8)
-    found = through(x, source, target, lambda: command, weight=packed, bias=layouts.pack_bias(bias, o), residual=residual, scratch=scratch)
+    found = through(x, source, target, lambda: made, weight=packed, bias=layouts.pack_bias(bias, o), residual=residual, scratch=scratch)
     np.testing.assert_allclose(found, np.clip(wanted + added, 0, 1.5), rtol=1e-4, atol=3e-5 if m == 4 else 5e-6)
 
 
-@pytest.mark.parametrize(("groups", "channels", "out"), [(4, 64, 128), (16, 128, 128), (8, 32, 32)])
+@pytest.mark.parametrize(("groups", "channels", "out"), [(4, 64, 128), (16, 128, 128), (8, 32, 32), (4, 96, 96), (2, 16, 48)])
 def test_grouped_convolution_takes_whole_blocks(groups: int, channels: int, out: int) -> None:
     from scriptc_runtime.cpu.blocked.support import unit_of
 

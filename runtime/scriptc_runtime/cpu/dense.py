@@ -113,7 +113,7 @@ class Dense:
         table = np.array([1, 0, 1, 0, self.full_depth // LANES, step, VECTOR_BYTES], np.int64)
         return Command("product", [
             x, panels, y, bias, added, a_rows, c_rows, table, np.array(epilogue.limits, np.float32), self.rows, self.full_columns // LANES,
-            self.full_depth * PANEL * VECTOR_BYTES, chunk, 1, 0, 0, int(by_panels), epilogue.function, np.array(epilogue.parameters, np.float32)])
+            self.full_depth * PANEL * VECTOR_BYTES, chunk, 1, 0, 0, int(by_panels), epilogue.function, np.array(epilogue.parameters, np.float32), 0])
 
     def _run(self, entry: library.Entry, x: np.ndarray, panels: np.ndarray, bias: np.ndarray, y: np.ndarray) -> None:
         command = self.product(x, panels, y, bias, self._a_rows, self._c_rows)

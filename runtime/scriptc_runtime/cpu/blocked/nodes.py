@@ -6,20 +6,20 @@ from typing import Any
 
 from scriptc.ir.graph import Value
 from scriptc.records import Record, field
-from scriptc_runtime.cpu.blocked.support import PLAIN_RESULTS, plane_shape
-from scriptc_runtime.cpu.tiles.commands import NO_LIMITS, Limits, Window
+from scriptc_runtime.cpu.blocked.support import ACTIVATIONS, PLAIN_RESULTS, plane_shape
+from scriptc_runtime.cpu.tiles.commands import NO_LIMITS, Function, Limits, Window
 from scriptc_runtime.cpu.tiles.geometry import COMBINATIONS, FUNCTIONS
 from scriptc_runtime.cpu.tiles.gradient_commands import has_gaps
 from scriptc_runtime.plan.bind import BoundOp
 from scriptc_runtime.plan.clusters import Cluster
 
-Function = tuple[int, tuple[float, float]]
 FUNCTION_PLACES = {name: place for place, name in enumerate(FUNCTIONS)}
 COMBINATION_PLACES = {name: place for place, name in enumerate(COMBINATIONS)}
 
 
 # Ops whose commands can add a residual and limit what they write.
-ENDED = frozenset(("convolution", "batch_norm", "batch_norm_train", "convolution_input_gradient"))
+ENDED = frozenset(("convolution", "conv_transpose", "batch_norm", "batch_norm_train", "convolution_input_gradient"))
+FUNCTIONAL = frozenset(("convolution", "conv_transpose"))       # ... and apply a function of each element
 TWO_ACTIVATIONS = frozenset(("convolution_weight_gradient", "batch_norm_gradient", "max_pool_gradient"))
 
 
@@ -95,7 +95,7 @@ def nodes_of(cluster: Cluster) -> list[Node]:
     for bound in cluster.ops:
         result, x = bound.results[0], bound.operands[0]
         node = foldable(x)
-        convolves = node is not None and node.kind in ("convolution", "batch_norm")
+        convolves = node is not None and node.kind in ("convolution", "conv_transpose", "batch_norm")
         if bound.name == "batch_norm" and node is not None and convolves and node.is_open:
             node.norms.append(bound)
         elif bound.name == "add" and (folded := _folded_sum(bound, foldable, nodes)) is not None:
@@ -103,6 +103,9 @@ def nodes_of(cluster: Cluster) -> list[Node]:
         elif limits_of(bound) is not None and node is not None and node.limits == NO_LIMITS and node.function is None \
                 and (node.kind in ENDED or node.kind in COMBINATION_PLACES):
             node.limits = limits_of(bound) or NO_LIMITS
+        elif bound.name in ACTIVATIONS and node is not None and node.kind in FUNCTIONAL and node.limits == NO_LIMITS \
+                and node.function is None:
+            node.function = function_of(bound)
         else:
             masking = node if node is not None and node.kind == "clamp_gradient" and bound.name == "batch_norm_gradient" else None
             unread = bound.name == "batch_norm_gradient" and result not in uses

@@ -15,6 +15,7 @@ from scriptc_runtime import versions
 from scriptc_runtime.cpu import packs, team
 from scriptc_runtime.cpu.blocked import training
 from scriptc_runtime.cpu.blocked.algorithms import algorithm
+from scriptc_runtime.cpu.blocked.bands import Bands, Chain, Stage, chains
 from scriptc_runtime.cpu.blocked.nodes import (
     COMBINATION_PLACES,
     Node,
@@ -27,7 +28,7 @@ from scriptc_runtime.cpu.blocked.nodes import (
 from scriptc_runtime.cpu.blocked.support import Supported, is_worth, plane_shape, unit_of, work_of
 from scriptc_runtime.cpu.driver.native import In, Native, Out, Packed
 from scriptc_runtime.cpu.packs import Pack
-from scriptc_runtime.cpu.tiles import commands, layouts, library
+from scriptc_runtime.cpu.tiles import commands, gradient_commands, layouts, library
 from scriptc_runtime.cpu.tiles.commands import At, Command, Operands, Part, Window, Word
 from scriptc_runtime.cpu.tiles.geometry import LANES
 from scriptc_runtime.cpu.tiles.layouts import Layout
@@ -137,6 +138,9 @@ class Region:
             if node.kind == "convolution_weight_gradient" and node.op.op.attributes["groups"] == 1:
                 blocked.add(node.inputs[0])
                 continue
+            if node.kind == "conv_transpose":
+                made, read = self._shape(node.op.results[0]), shapes[node.inputs[0]]
+                widen(node.inputs[0], gradient_commands.gradient_border(made[2:], read[2:], convolution_window(node.op)))
             if node.kind != "convolution":
                 blocked.update(node.reads)
                 continue
@@ -169,8 +173,12 @@ class Region:
         for value in self.cluster.inputs:
             if value in self.layouts:
                 self.steps.append(Step(commands.enter(("plain", value), value, self.layouts[value]), -1))
+        self._chains = self._found_chains()
+        inside = {number for chain in self._chains.values() for number in chain.numbers[:-1]}
         for index, node in enumerate(self.nodes):
-            for command in self._commands(index, node):
+            if index in inside:
+                continue
+            for command in self._chain(index) if index in self._chains else self._commands(index, node):
                 self.steps.append(Step(command, index))
             if node.result is not None and (layout := self.layouts[node.result]).has_border:
                 self.steps.append(Step(commands.border(node.result, layout), index))
@@ -179,6 +187,28 @@ class Region:
                 continue
             self.steps.append(Step(commands.leave(value, self.layouts[value], ("plain", value)), len(self.nodes)))
         self.offsets, self.arena_size = self._place_buffers(self.threads)
+
+    def _found_chains(self) -> dict[int, Chain]:
+        """The chains of nodes that run band by band, by their last node's number."""
+        if self.trains:
+            return {}
+        found = chains(self.nodes, lambda node: self._how(node) if node.kind == "convolution" else None, self.layouts, set(self.cluster.outputs))
+        return {chain.numbers[-1]: chain for chain in found}
+
+    def _chain(self, index: int) -> list[Command]:
+        """The commands of a chain."""
+        nodes = {number: self.nodes[number] for number in self._chains[index].numbers}
+        stages = []
+        for number, node in nodes.items():
+            self.weights[number] = self._packing(node, self._how(node), self.layouts[node.inputs[0]])
+            weight = plane_shape(node.op.operand_types[1])
+            assert weight is not None
+            stages.append(Stage(_operands(number, node), convolution_window(node.op), 4 * math.prod(weight)))
+        first, last = stages[0].operands, stages[-1].operands
+        plan = Bands(tuple(stages), self.layouts[first.x], self.layouts[first.y], self.layouts[last.y], ("bands", index), self.threads)  # type: ignore[index]
+        size = plan.parts * plan.part_bytes
+        self.sizes["bands", index] = lambda threads: size
+        return plan.commands()
 
     def _commands(self, index: int, node: Node) -> list[Command]:
         if node.kind in training.KINDS:
@@ -189,6 +219,9 @@ class Region:
         source = self.layouts[x]
         if node.kind in ("convolution", "batch_norm"):
             return self._convolution(index, node, source, target)
+        if node.kind == "conv_transpose":
+            self.weights[index] = self._packing(node, "transposed", source)
+            return gradient_commands.input_gradient(_operands(index, node), source, target, convolution_window(node.op), training.weight_shape(node))
         if node.kind in COMBINATION_PLACES:
             other = node.inputs[1]
             return [commands.binary(x, source, other, self.layouts[other], node.result, target, COMBINATION_PLACES[node.kind], node.limits)]
@@ -217,18 +250,16 @@ class Region:
         return made
 
     def _convolution(self, index: int, node: Node, source: Layout, target: Layout) -> list[Command]:
-        weight: object = ("weight", index)
-        bias: object = ("bias", index)
         how = self._how(node)
         packing: list[Command] = []
+        operands = _operands(index, node)
         if self._packs_within(node):
-            weight = ("packed", index)
             bias, packing = training.packed_bias(self, index, node)
+            operands = operands._replace(weight=("packed", index), bias=bias)
             packing += training.packed_forward(self, index, node, how, source.narrow or LANES)
         else:
             self.weights[index] = self._packing(node, how, source)
-        return packing + self._product(index, node, Operands(node.inputs[0], weight, bias, node.result, node.residual, node.limits), how,
-                                       source, target)
+        return packing + self._product(index, node, operands, how, source, target)
 
     def _product(self, index: int, node: Node, operands: Operands, how: str, source: Layout, target: Layout) -> list[Command]:
         if node.kind == "batch_norm":
@@ -244,7 +275,8 @@ class Region:
             return self._groups(node, operands, source, target, window)
         m = int(how[-1])
         self.sizes["scratch", index] = lambda threads: commands.winograd_scratch(source, target, m, threads)
-        return [commands.winograd(operands, source, target, window, m, ("scratch", index))]
+        made = commands.winograd(operands, source, target, window, m, ("scratch", index))
+        return made if node.function is None else [*made, commands.apply(node.result, target, node.result, target, *node.function)]
 
     def _groups(self, node: Node, operands: Operands, source: Layout, target: Layout, window: Window) -> list[Command]:
         """A command per unit of channels that belong together."""
@@ -266,10 +298,11 @@ class Region:
                 parameters.append(value)
             return parameters.index(value)
 
-        base = (place(node.op.operands[1]), place(node.op.operands[2])) if node.kind == "convolution" else (-1, -1)
+        base = (place(node.op.operands[1]), place(node.op.operands[2])) if node.kind != "batch_norm" else (-1, -1)
         norms = [(*map(place, norm.operands[1:]), float(norm.op.attributes["eps"])) for norm in node.norms]  # type: ignore[arg-type]
         channels = self._shape(node.op.results[0])[1]
         narrow = source.narrow
+        taps = gradient_commands.taps_of(self._shape(node.op.results[0])[2:], convolution_window(node.op)) if how == "transposed" else []
 
         def pack(*arrays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             weight = arrays[base[0]] if base[0] >= 0 else np.ones((channels, 1, 1, 1), np.float32)
@@ -283,7 +316,9 @@ class Region:
                 scale = scale * factor
             weight = weight.reshape(weight.shape[0], weight.shape[1], -1, weight.shape[-1])
             factors = scale if norms else None
-            if how == "direct":
+            if how == "transposed":
+                packed = layouts.pack_transposed(weight, taps, factors)
+            elif how == "direct":
                 packed = layouts.pack_direct(weight, narrow, factors)
             elif how.startswith("winograd"):
                 packed = layouts.pack_winograd(weight, int(how[-1]), factors)
@@ -294,7 +329,8 @@ class Region:
                     layouts.pack_groups(scaled, groups, unit_of(groups, source.channels, channels))
             return packed, layouts.pack_bias(bias.astype(np.float32), channels)
 
-        way = "region", how, narrow, channels, source.channels, node.op.op.attributes.get("groups"), base, tuple(norms)
+        way = "region", how, narrow, channels, source.channels, node.op.op.attributes.get("groups"), base, tuple(norms), \
+            tuple(map(tuple, taps))
         return Weights(tuple(self._places[v] for v in parameters), pack, way)
 
     def _place_buffers(self, threads: int) -> tuple[dict[object, int], int]:
@@ -407,7 +443,8 @@ class Region:
         for index in range(-1, len(self.nodes) + 1):
             calls = np.ascontiguousarray(instance.calls[[number for number, step in enumerate(self.steps) if step.node == index]])
             if len(calls):
-                yield folded.get(index, ()), functools.partial(team.run, entry, calls, threads)
+                chain = self._chains[index].numbers if index in self._chains else (index,)
+                yield tuple(bound for number in chain for bound in folded.get(number, ())), functools.partial(team.run, entry, calls, threads)
         del held
 
     def __call__(self, *operands: np.ndarray, out: tuple[np.ndarray, ...]) -> None:
@@ -428,6 +465,11 @@ class Region:
             del held
         finally:
             self._free.append(instance)
+
+
+def _operands(index: int, node: Node) -> Operands:
+    """Of a convolution whose weight has been packed."""
+    return Operands(node.inputs[0], ("weight", index), ("bias", index), node.result, node.residual, node.limits, node.function)
 
 
 class NativeRegion(Native):

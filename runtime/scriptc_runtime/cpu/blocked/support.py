@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from scriptc.ir.graph import Literal, Value
 from scriptc.ir.types import TensorType, float32
@@ -25,13 +26,13 @@ def plane_shape(kind: object) -> tuple[int, int, int, int] | None:
 
 
 def unit_of(groups: int, channels: int, out: int) -> int:
-    """How many input channels a grouped convolution takes at a time, whole blocks; 0 if its groups do not fill blocks."""
+    """How many input channels a grouped convolution takes at a time: of as few groups as make whole blocks, 0 if none do.
+
+    Of the weights between the groups of a unit, which are zero, most are multiplied all the same.
+    """
     inside, made = channels // groups, out // groups
-    if inside % LANES == 0 and made % LANES == 0:
-        return inside
-    if inside == made and LANES % inside == 0 and channels % LANES == 0:
-        return LANES     # several small groups make one block, the rest of its weights are zero
-    return 0
+    together = math.lcm(LANES // math.gcd(inside, LANES), LANES // math.gcd(made, LANES))
+    return inside * together if groups % together == 0 else 0
 
 
 def is_activation(bound: BoundOp) -> bool:
@@ -61,6 +62,8 @@ class Supported:
             return False
         if bound.name == "convolution":
             return self._convolution(bound)
+        if bound.name == "conv_transpose":
+            return self._transposed(bound)
         inside = bound.operands[0] in self.activations
         if bound.name in BINARY:
             return self._binary(bound)
@@ -85,6 +88,16 @@ class Supported:
         if x is None or weight is None or not self._plain(bound.operands[1:]):
             return False
         return groups == 1 or groups == x[1] == weight[0] or unit_of(groups, x[1], weight[0]) > 0  # type: ignore[arg-type]
+
+    def _transposed(self, bound: BoundOp) -> bool:
+        """One group, and no place of the result between the windows."""
+        attributes: Any = bound.op.attributes
+        weight: Any = plane_shape(bound.operand_types[1])
+        if weight is None or attributes["groups"] != 1 or not self._plain(bound.operands[1:]):
+            return False
+        sizes = weight[4 - len(attributes["stride"]):]
+        return all(len({k * d % s for k in range(size)}) == s for size, s, d in
+                   zip(sizes, attributes["stride"], attributes["dilation"], strict=True))
 
     def _binary(self, bound: BoundOp) -> bool:
         result = plane_shape(bound.result_types[0])
@@ -165,7 +178,7 @@ def work_of(cluster: Cluster) -> int:
 
 
 # Of each kind of convolution the operand that is like its result (None: the result), and the weight.
-_MADE_OF = {"convolution": (None, 1), "convolution_input_gradient": (0, 1), "convolution_weight_gradient": (0, 2)}
+_MADE_OF = {"convolution": (None, 1), "conv_transpose": (0, 1), "convolution_input_gradient": (0, 1), "convolution_weight_gradient": (0, 2)}
 
 
 def is_worth(cluster: Cluster) -> bool:

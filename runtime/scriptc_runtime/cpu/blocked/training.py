@@ -94,22 +94,22 @@ def _input_gradient(region: Region, index: int, node: Node) -> list[Command]:
     window, shape = convolution_window(node.op), weight_shape(node)
     source, target, weight = region.layouts[g], region.layouts[result], ("plain", node.op.operands[1])
     how = algorithm(node, repacks=True)
-    # The makers pack from `weight` to `bias`: a gradient has no bias of its own.
-    operands = Operands(g, weight, packed, result, node.residual, node.limits)
     if how == "depthwise":
         region.sizes[packed] = lambda threads: gradient_commands.packed_bytes(shape.out, 1, shape.taps, 1)
+        # The maker packs from `weight` to `bias`: a gradient has no bias of its own.
+        operands = Operands(g, weight, packed, result, node.residual, node.limits)
         packing, running = gradient_commands.depthwise_input_gradient(operands, source, target, window, shape.out)
         return [*packing, *running]
+    ends = Operands(g, packed, None, result, node.residual, node.limits)
     if how.startswith("winograd"):
         packing = _transformed(region, index, gradient_commands.pack_backward(weight, ("panels", index), shape, range(9)), shape.inputs,
                                shape.out, how, backward=True)
         m, scratch = int(how[-1]), ("scratch", index)
         region.sizes[scratch] = lambda threads: commands.winograd_scratch(source, target, m, threads)
-        ends = Operands(g, packed, None, result, node.residual, node.limits)
-        return [*packing, commands.winograd(ends, source, target, _flipped(window), m, scratch)]
+        return [*packing, *commands.winograd(ends, source, target, _flipped(window), m, scratch)]
     region.sizes[packed] = lambda threads: gradient_commands.packed_bytes(shape.inputs, shape.out, shape.taps)
-    packing, running = gradient_commands.input_gradient(operands, source, target, window, shape)
-    return [*packing, *running]
+    return [*gradient_commands.pack_input_gradient(weight, packed, target, window, shape),
+            *gradient_commands.input_gradient(ends, source, target, window, shape)]
 
 
 def _flipped(window: Window) -> Window:

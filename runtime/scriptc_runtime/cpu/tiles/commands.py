@@ -14,11 +14,16 @@ from scriptc_runtime.cpu.tiles.geometry import LANES, MOST_ROWS, PANEL, VECTOR_B
 from scriptc_runtime.cpu.tiles.layouts import Layout, winograd_element
 
 Limits = tuple[float, float]
+Function = tuple[int, tuple[float, float]]      # one of FUNCTIONS and its parameters
 NO_LIMITS: Limits = (-np.inf, np.inf)
 NO_FUNCTION = -1             # where a product could apply one of FUNCTIONS
 CACHE_BYTES = 256 << 10      # of activations that one chunk of rows reads, so that they stay in a core's second cache
+ENDED_ROWS = 8 * MOST_ROWS   # of a chunk that goes through a function: its results are in the first cache, or close
 FEW_PLACES = 400             # of an image: where there are less, the places of all images are taken together
-GROUP = {4: 14, 2: 28}       # Winograd tiles that are transformed together
+GROUP = {4: 14, 2: 28}       # Winograd tiles that a thread transforms together
+CORE_BYTES = 1 << 20         # of a core's second cache: what is read again and again should fit it
+SPREAD_BYTES = 16 << 20      # of working memory where all threads transform tiles together
+FEW_GROUPS = 4               # of Winograd tiles: fewer cannot be shared out evenly
 
 
 class At(NamedTuple):
@@ -82,6 +87,22 @@ class Operands(NamedTuple):
     y: object
     residual: object = None
     limits: Limits = NO_LIMITS
+    function: Function | None = None
+
+    @property
+    def ending(self) -> Ending:
+        return Ending(self.limits, self.function)
+
+
+class Ending(NamedTuple):
+    """What happens to each element in the end: it is limited, or goes through a function."""
+
+    limits: Limits = NO_LIMITS
+    function: Function | None = None
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        return (NO_FUNCTION, None) if self.function is None else (self.function[0], np.array(self.function[1], np.float32))
 
 
 def start(layout: Layout, window: Window) -> int:
@@ -107,17 +128,22 @@ class Part(NamedTuple):
 def direct(operands: Operands, source: Layout, target: Layout, window: Window, weight_bytes: int, part: Part | None = None) -> Command:
     """A convolution, or one group of it; weight as `pack_direct` makes it."""
     part = part or Part(0, source.blocks, 0, target.blocks)
-    (high, wide), (down, across) = window.size, window.dilation
-    a_rows = source.places(target.height, target.width, window.stride)
-    c_rows = target.places(target.height, target.width)
-    lanes = source.narrow or LANES
-    table = np.array([part.sources, source.block_bytes, high, down * source.pitch, wide, across * source.place, target.block_bytes], np.int64)
-    per_row = window.stride[0] * window.stride[1] * part.sources * source.place
+    rows = source.places(target.height, target.width, window.stride), target.places(target.height, target.width)
     y, residual = ends_of(operands, target, part.target * target.block_bytes)
     ends = (At(operands.x, start(source, window) + part.source * source.block_bytes), At(operands.weight, part.weight), y,
             bias_word(operands.bias, target, part.target), residual)
-    return product(ends, operands.limits, (a_rows, c_rows), table, (source, target), part.targets, part.sources * lanes * high * wide,
-                   per_row, weight_bytes)
+    return direct_places(ends, operands.ending, source, target, window, rows, weight_bytes, part)
+
+
+def direct_places(ends: tuple[Word, ...], ending: Ending, source: Layout, target: Layout, window: Window, rows: tuple[np.ndarray, np.ndarray],
+                  weight_bytes: int, part: Part | None = None) -> Command:
+    """A convolution at some places of each image. `ends`, `rows`: as for `product`."""
+    part = part or Part(0, source.blocks, 0, target.blocks)
+    (high, wide), (down, across) = window.size, window.dilation
+    lanes = source.narrow or LANES
+    table = np.array([part.sources, source.block_bytes, high, down * source.pitch, wide, across * source.place, target.block_bytes], np.int64)
+    per_row = window.stride[0] * window.stride[1] * part.sources * source.place
+    return product(ends, ending, rows, table, (source, target), part.targets, part.sources * lanes * high * wide, per_row, weight_bytes)
 
 
 def bias_word(bias: object, target: Layout, first: int = 0) -> Word:
@@ -125,7 +151,7 @@ def bias_word(bias: object, target: Layout, first: int = 0) -> Word:
     return np.zeros(target.blocks * LANES, np.float32) if bias is None else At(bias, first * VECTOR_BYTES)
 
 
-def product(ends: tuple[Word, ...], limits: Limits, rows: tuple[np.ndarray, np.ndarray], table: np.ndarray, layouts: tuple[Layout, Layout],
+def product(ends: tuple[Word, ...], ending: Ending, rows: tuple[np.ndarray, np.ndarray], table: np.ndarray, layouts: tuple[Layout, Layout],
             blocks: int, depth: int, per_row: int, weight_bytes: int) -> Command:
     """The product tiles over the places of every image.
 
@@ -143,20 +169,28 @@ def product(ends: tuple[Word, ...], limits: Limits, rows: tuple[np.ndarray, np.n
     places = len(a_rows)
     by_panels = weight_bytes > per_row * places
     chunk = places if by_panels else max(MOST_ROWS, CACHE_BYTES // per_row // MOST_ROWS * MOST_ROWS)
+    if ending.function is not None:
+        chunk = min(chunk, ENDED_ROWS)
     return Command("product" if not source.narrow else f"product_{source.narrow}", [
-        *ends, a_rows, c_rows, table, np.array(limits, np.float32), places, blocks, depth * PANEL * VECTOR_BYTES, chunk, images,
-        source.image_bytes, target.image_bytes, int(by_panels), NO_FUNCTION, None])
+        *ends, a_rows, c_rows, table, np.array(ending.limits, np.float32), places, blocks, depth * PANEL * VECTOR_BYTES, chunk, images,
+        source.image_bytes, target.image_bytes, int(by_panels), *ending.words, 0])
 
 
 def depthwise(operands: Operands, source: Layout, target: Layout, window: Window) -> Command:
     """A convolution of each channel by itself; weight as `pack_depthwise` makes it."""
-    taps = source.places(window.size[0], window.size[1], window.dilation)
-    a_rows = source.places(target.height, target.width, window.stride)
+    rows = (source.places(target.height, target.width, window.stride), target.places(target.height, target.width),
+            source.places(window.size[0], window.size[1], window.dilation))
     y, residual = ends_of(operands, target)
+    ends = At(operands.x, start(source, window)), At(operands.weight), y, bias_word(operands.bias, target), residual
+    return lanewise(ends, operands.ending, rows, source, target)
+
+
+def lanewise(ends: tuple[Word, ...], ending: Ending, rows: tuple[np.ndarray, np.ndarray, np.ndarray], source: Layout, target: Layout) -> Command:
+    """The same at some places of each image: `rows` are their offsets in `source` and `target`, and those of the taps; `ends` as for `product`."""
+    a_rows, c_rows, taps = rows
     return Command("depthwise", [
-        At(operands.x, start(source, window)), At(operands.weight), y, bias_word(operands.bias, target), residual, a_rows,
-        target.places(target.height, target.width), taps, len(taps), np.array(operands.limits, np.float32), len(a_rows), target.blocks,
-        source.block_bytes, target.block_bytes, source.images, source.image_bytes, target.image_bytes, len(taps) * VECTOR_BYTES])
+        *ends, a_rows, c_rows, taps, len(taps), np.array(ending.limits, np.float32), len(a_rows), target.blocks,
+        source.block_bytes, target.block_bytes, source.images, source.image_bytes, target.image_bytes, len(taps) * VECTOR_BYTES, *ending.words])
 
 
 def winograd_border(target: Layout, m: int, padding: tuple[int, int]) -> tuple[int, int]:
@@ -165,25 +199,67 @@ def winograd_border(target: Layout, m: int, padding: tuple[int, int]) -> tuple[i
     return down - target.height - 2 + padding[0], across - target.width - 2 + padding[1]
 
 
+class Tiling(NamedTuple):
+    """The tiles of F(m x m, 3x3) over an image, and how many are transformed together: by all threads, or by each of them (`spread` False)."""
+
+    m: int
+    down: int
+    across: int
+    group: int
+    spread: bool
+
+    @property
+    def elements(self) -> int:
+        return (self.m + 2) ** 2
+
+
+def tiling(source: Layout, target: Layout, m: int) -> Tiling:
+    """By what is read from beyond a core's cache: weights once for each group of tiles, and groups that do not fit there themselves."""
+    down, across, size = -(-target.height // m), -(-target.width // m), (m + 2) ** 2 * VECTOR_BYTES
+    tiles, each = down * across * target.images, size * (source.blocks + target.blocks)
+    weights = size * LANES * source.blocks * target.blocks
+    group = GROUP[m]
+    if weights <= CORE_BYTES and tiles >= FEW_GROUPS * group:
+        return Tiling(m, down, across, group, False)
+
+    def traffic(count: int) -> int:
+        return weights * count + (2 * tiles * each if -(-tiles // count) * each > CORE_BYTES else 0)
+
+    least, fitting = -(-tiles * each // SPREAD_BYTES), -(-tiles * each // CORE_BYTES)
+    return Tiling(m, down, across, -(-tiles // min(least, fitting, key=traffic)), True)
+
+
 def winograd_scratch(source: Layout, target: Layout, m: int, threads: int) -> int:
     """Bytes of working memory."""
-    return (m + 2) ** 2 * (source.blocks + target.blocks) * GROUP[m] * VECTOR_BYTES * threads
+    plan = tiling(source, target, m)
+    return plan.elements * (source.blocks + target.blocks) * plan.group * VECTOR_BYTES * (1 if plan.spread else threads)
 
 
-def winograd(operands: Operands, source: Layout, target: Layout, window: Window, m: int, scratch: object) -> Command:
+def winograd(operands: Operands, source: Layout, target: Layout, window: Window, m: int, scratch: object) -> list[Command]:
     """A 3x3 convolution with stride 1; weight as `pack_winograd` makes it."""
-    down, across, group = -(-target.height // m), -(-target.width // m), GROUP[m]
+    plan = tiling(source, target, m)
+    group, depth = plan.group, source.blocks * LANES
     rows = np.arange(group, dtype=np.int64) * VECTOR_BYTES
     table = np.array([1, 0, 1, 0, source.blocks, group * VECTOR_BYTES, group * VECTOR_BYTES], np.int64)
-    depth = source.blocks * LANES
-    element = winograd_element(depth, target.blocks)
+    element, panel = winograd_element(depth, target.blocks), depth * PANEL * VECTOR_BYTES
     y, residual = ends_of(operands, target)
-    return Command("winograd", [
+    no_bias, no_limits = bias_word(None, target), np.array(NO_LIMITS, np.float32)
+    words: list[Word] = [
         At(operands.x, start(source, window)), At(operands.weight), y, bias_word(operands.bias, target), residual, At(scratch), table,
-        np.array(operands.limits, np.float32), rows, m, down, across, group, source.blocks, target.blocks, target.height, target.width,
+        np.array(operands.limits, np.float32), rows, m, plan.down, plan.across, group, source.blocks, target.blocks, target.height, target.width,
         source.pitch, source.block_bytes, target.pitch, target.block_bytes, source.images, source.image_bytes, target.image_bytes,
-        winograd_scratch(source, target, m, 1), depth * PANEL * VECTOR_BYTES, element, np.zeros(PANEL * LANES, np.float32),
-        np.array(NO_LIMITS, np.float32)])
+        winograd_scratch(source, target, m, 1), panel, element, no_bias, no_limits]
+    if not plan.spread:
+        return [Command("winograd", words)]
+    made, tiles = [], plan.down * plan.across * target.images
+    read, written = source.blocks * group * VECTOR_BYTES, target.blocks * group * VECTOR_BYTES      # bytes of an element
+    for first in range(0, tiles, group):
+        held = min(group, tiles - first)
+        made += [Command("winograd_in", [*words, first, held]), Command("product", [
+            At(scratch), At(operands.weight), At(scratch, plan.elements * read), no_bias, None, rows, rows, table, no_limits, held,
+            target.blocks, panel, held, plan.elements, read, written, 1, NO_FUNCTION, None, element]),
+            Command("winograd_out", [*words, first, held])]
+    return made
 
 
 def apply(x: object, source: Layout, y: object, target: Layout, which: int, parameters: tuple[float, float]) -> Command:

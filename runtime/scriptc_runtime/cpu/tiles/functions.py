@@ -16,6 +16,7 @@ from scriptc_runtime.cpu.tiles.registers import (
     clamp,
     constant,
     load_vector,
+    load_word,
     multiply_add,
     store_vector,
 )
@@ -200,32 +201,36 @@ def combination_tile(name: str) -> Tile:
     return Tile(f"scriptc_combine_{name}", 8, write)
 
 
-def accumulation_tile(name: str) -> Tile:
-    """C[0] = combination of A[row] over all rows: `sum` times a factor, or `maximum` (nan if one is nan).
+def accumulation_tile(name: str, rows: int) -> Tile:
+    """C[row] = combination of A at its offsets: `sum` times a factor, or `maximum` (nan if one is nan).
 
-    Arguments: A, its offsets, their count, C, the factor's address.
+    Arguments: A, the offsets of the first row, of the second and so on, their count for each, C, offsets of C's rows, the rows' factors.
     """
     def write(module: ir.Module, made: ir.Function, b: ir.IRBuilder) -> None:
-        a, a_rows, count, c, factor = made.args
-        scale = broadcast(b, factor)
+        a, offsets, count, c, c_rows, factors = made.args
         start = ir.Constant(VECTOR, [0.0 if name == "sum" else float("-inf")] * LANES)
+        lists = [offsets]
+        for _ in range(1, rows):
+            lists.append(b.add(lists[-1], b.shl(count, constant(3))))
         before = b.block
         head, after = made.append_basic_block("loop"), made.append_basic_block("after")
         b.branch(head)
         b = ir.IRBuilder(head)
-        index, held = b.phi(I64), b.phi(VECTOR)
+        index, held = b.phi(I64), [b.phi(VECTOR) for _ in range(rows)]
         index.add_incoming(constant(0), before)
-        held.add_incoming(start, before)
-        value = load_vector(b, place_of(b, a, a_rows, b.shl(index, constant(3))))
-        if name == "sum":
-            total = b.fadd(held, value)
-        else:
-            total = b.select(b.or_(b.fcmp_ordered(">", value, held), b.fcmp_unordered("uno", value, value)), value, held)
+        shift, totals = b.shl(index, constant(3)), []
+        for phi, places in zip(held, lists, strict=True):
+            phi.add_incoming(start, before)
+            value = load_vector(b, place_of(b, a, places, shift))
+            larger = None if name == "sum" else b.or_(b.fcmp_ordered(">", value, phi), b.fcmp_unordered("uno", value, value))
+            totals.append(b.fadd(phi, value) if larger is None else b.select(larger, value, phi))
         following = b.add(index, constant(1))
         index.add_incoming(following, b.block)
-        held.add_incoming(total, b.block)
+        for phi, total in zip(held, totals, strict=True):
+            phi.add_incoming(total, b.block)
         b.cbranch(b.icmp_signed("<", following, count), head, after)
         b = ir.IRBuilder(after)
-        store_vector(b, b.fmul(total, scale), c)
+        for row, total in enumerate(totals):
+            store_vector(b, b.fmul(total, broadcast(b, factors, 4 * row)), b.add(c, load_word(b, c_rows, row)))
         b.ret_void()
-    return Tile(f"scriptc_accumulate_{name}", 5, write)
+    return Tile(f"scriptc_accumulate_{name}_{rows}", 6, write)

@@ -164,33 +164,46 @@ def has_gaps(window: Window) -> bool:
     return any(not phase.taps for pair in phases_of((window.stride[0], window.stride[1]), window) for phase in pair)
 
 
-def input_gradient(operands: Operands, source: Layout, target: Layout, window: Window, shape: WeightShape) -> tuple[list[Command], list[Command]]:
-    """(commands that pack, commands that run) of the gradient to a convolution's input.
+def taps_of(target: tuple[int, int], window: Window) -> list[list[int]]:
+    """The taps, as numbers of the kernel's elements, that each phase of an image with places in all of its windows meets."""
+    return [[a * window.size[1] + b for a in y.taps for b in x.taps] for y, x in phases_of(target, window) if y.taps and x.taps]
 
-    `operands`: x the result's gradient, y the input's, `weight` the weight as stored, `bias` where its panels go.
+
+def pack_input_gradient(weight: object, packed: object, target: Layout, window: Window, shape: WeightShape) -> list[Command]:
+    """The panels that `input_gradient` reads, inside a plan, of a weight as it is stored."""
+    made: list[Command] = []
+    offset = 0
+    for taps in taps_of((target.height, target.width), window):
+        made += pack_backward(weight, packed, shape, taps, offset)
+        offset += packed_bytes(shape.inputs, shape.out, len(taps))
+    return made
+
+
+def input_gradient(operands: Operands, source: Layout, target: Layout, window: Window, shape: WeightShape) -> list[Command]:
+    """The gradient to a convolution's input, which is what a transposed convolution computes.
+
+    `operands`: x the result's gradient, y the input's, `weight` the panels. Places that no window meets become 0, without the bias.
     """
-    pairs = phases_of((target.height, target.width), window)
-    packing: list[Command] = []
     running: list[Command] = []
     offset = 0
+    pairs = phases_of((target.height, target.width), window)
     if any(not (y.taps and x.taps) for y, x in pairs):
         running.append(fill(operands.y, target.nbytes))
     for y, x in pairs:
-        taps = [a * window.size[1] + b for a in y.taps for b in x.taps]
-        if not taps:
+        count = len(y.taps) * len(x.taps)
+        if not count:
             continue
-        packing += pack_backward(operands.weight, operands.bias, shape, taps, offset)
-        size = packed_bytes(shape.inputs, shape.out, len(taps))
+        size = packed_bytes(shape.inputs, shape.out, count)
         table = np.array([source.blocks, source.block_bytes, len(y.taps), -y.step * source.pitch, len(x.taps), -x.step * source.place,
                           target.block_bytes], np.int64)
         rows = source.places(y.places, x.places), target.places(y.places, x.places, window.stride, _first(target, y, x))
         made, residual = commands.ends_of(operands, target)
-        ends = (At(operands.x, source.inside + y.start * source.pitch + x.start * source.place), At(operands.bias, offset), made,
-                commands.bias_word(None, target), residual)
-        running.append(commands.product(ends, operands.limits, rows, table, (source, target), target.blocks,
-                                        source.blocks * LANES * len(taps), source.blocks * VECTOR_BYTES, size))
+        ends = (At(operands.x, source.inside + y.start * source.pitch + x.start * source.place), At(operands.weight, offset), made,
+                commands.bias_word(operands.bias, target), residual)
+        running.append(commands.product(ends, operands.ending, rows, table, (source, target), target.blocks,
+                                        source.blocks * LANES * count, source.blocks * VECTOR_BYTES, size))
         offset += size
-    return packing, running
+    return running
 
 
 def _first(target: Layout, y: Phase, x: Phase) -> int:
@@ -219,7 +232,7 @@ def depthwise_input_gradient(operands: Operands, source: Layout, target: Layout,
             At(operands.x, source.inside + y.start * source.pitch + x.start * source.place), At(operands.bias, offset * VECTOR_BYTES), made,
             commands.bias_word(None, target), residual, places, target.places(y.places, x.places, window.stride, _first(target, y, x)), steps,
             len(steps), np.array(operands.limits, np.float32), len(places), target.blocks, source.block_bytes, target.block_bytes,
-            source.images, source.image_bytes, target.image_bytes, total * VECTOR_BYTES]))
+            source.images, source.image_bytes, target.image_bytes, total * VECTOR_BYTES, *operands.ending.words]))
         offset += len(taps)
     return pack_lanes(operands.weight, operands.bias, channels, order), running
 

@@ -14,6 +14,7 @@ from scriptc_runtime.cpu.tiles.cells import cell_kernels, cell_tiles
 from scriptc_runtime.cpu.tiles.functions import accumulation_tile, combination_tile, function_tile
 from scriptc_runtime.cpu.tiles.geometry import (
     COMBINATIONS,
+    FEW_TILES,
     FUNCTIONS,
     INPUT_2,
     INPUT_4,
@@ -24,12 +25,14 @@ from scriptc_runtime.cpu.tiles.geometry import (
     OUTPUT_2,
     OUTPUT_4,
     PANEL,
+    POOLED,
+    STRAIGHT_ROWS,
     VECTOR_BYTES,
     WIDE,
 )
 from scriptc_runtime.cpu.tiles.gradients import gradient_kernels, gradient_tiles
 from scriptc_runtime.cpu.tiles.loops import compiled, words
-from scriptc_runtime.cpu.tiles.moves import move_kernels, move_tiles
+from scriptc_runtime.cpu.tiles.moves import move_kernels, move_tiles, weave_tile
 from scriptc_runtime.cpu.tiles.packing import packing, packing_tiles
 from scriptc_runtime.cpu.tiles.parts import product_name
 from scriptc_runtime.cpu.tiles.products import matmul_kernels
@@ -44,6 +47,10 @@ from scriptc_runtime.cpu.tiles.registers import (
 from scriptc_runtime.cpu.tiles.rows import row_kernels, row_tiles
 from scriptc_runtime.cpu.tiles.transposes import transpose_kernels, transpose_tiles
 from scriptc_runtime.cpu.tiles.vectors import vector_kernels, vector_tiles, vectors
+from scriptc_runtime.cpu.tiles.winograd import winograd_kernels
+
+LANEWISE = (*((rows, 0) for rows in LANEWISE_ROWS), *((rows, step) for rows in STRAIGHT_ROWS for step in (1, 2)))
+ACCUMULATED = tuple((name, rows) for name in ("sum", "maximum") for rows in (1, POOLED))
 
 
 @functools.cache
@@ -52,9 +59,10 @@ def tiles() -> tuple[Tile, ...]:
     return (*(product_tile(rows, blocks, LANES) for blocks in (PANEL, 1) for rows in range(1, MOST_ROWS + 1)),
             *(product_tile(rows, blocks, run) for run in NARROW for blocks in (PANEL, 1) for rows in LANEWISE_ROWS),
             *(product_tile(rows, panels * PANEL, LANES, panels) for panels, most in WIDE.items() for rows in range(1, most + 1)),
-            *map(function_tile, FUNCTIONS), *map(combination_tile, COMBINATIONS), *map(accumulation_tile, ("sum", "maximum")),
-            *map(lanewise_tile, LANEWISE_ROWS), *move_tiles(), *cell_tiles(), *row_tiles(), *attention_tiles(), *packing_tiles(), *reduction_tiles(),
-            *vector_tiles(), *transpose_tiles(), *gradient_tiles(), *batch_norm_tiles(),
+            *map(function_tile, FUNCTIONS), *map(combination_tile, COMBINATIONS),
+            *(accumulation_tile(name, rows) for name, rows in ACCUMULATED), *(lanewise_tile(rows, step) for rows, step in LANEWISE), weave_tile(),
+            *move_tiles(), *cell_tiles(), *row_tiles(), *attention_tiles(), *packing_tiles(), *reduction_tiles(), *vector_tiles(),
+            *transpose_tiles(), *gradient_tiles(), *batch_norm_tiles(),
             *(winograd_input(m) for m in (INPUT_2, INPUT_4)), *(winograd_output(m) for m in (OUTPUT_2, OUTPUT_4)))
 
 
@@ -108,10 +116,11 @@ def wide_chains() -> tuple[Any, Any]:
 def product_kernel(pair: Any, single: Any, function: Any, wide: tuple[Any, Any] | None = None, every: bool = True) -> Any:
     """Rows of A times panels of B, by chunks of rows whose A stays in the cache; then a function of each element, if there is one.
 
+    Threads share out the rows, tile by tile; or, where there are few or B is larger than A, the tiles of panels, so that each reads a part of B.
     `wide`: the tiles of several panels for few rows. There is a tile for `every` number of rows, or for those of LANEWISE_ROWS.
     """
     word = words()[0]
-    most, panel_blocks, vector = MOST_ROWS, PANEL, VECTOR_BYTES
+    most, panel_blocks, vector, few = MOST_ROWS, PANEL, VECTOR_BYTES, FEW_TILES
     few_for_four, few_for_two = WIDE.values() if wide else (0, 0)
     four, two = wide or (pair, pair)
 
@@ -121,46 +130,51 @@ def product_kernel(pair: Any, single: Any, function: Any, wide: tuple[Any, Any] 
         a_rows, c_rows, table, limits = word(d, 5), word(d, 6), word(d, 7), word(d, 8)
         places, blocks, panel, chunk = word(d, 9), word(d, 10), word(d, 11), word(d, 12)
         images, a_image, c_image, by_panels = word(d, 13), word(d, 14), word(d, 15), word(d, 16)
-        which, parameters = word(d, 17), word(d, 18)
+        which, parameters, b_image = word(d, 17), word(d, 18), word(d, 19)
         step = word(table, 6)
         pairs = (blocks + panel_blocks - 1) // panel_blocks
-        chunks = (places + chunk - 1) // chunk
-        first_pair, last_pair, first_chunk, last_chunk = 0, pairs, 0, chunks
-        if by_panels:
-            first_pair, last_pair = pairs * t // n, pairs * (t + 1) // n
+        tiles = (places + most - 1) // most
+        begin, end, first, last = 0, tiles, 0, pairs * tiles
+        if by_panels or tiles < few * n:
+            first, last, chunk = pairs * tiles * t // n, pairs * tiles * (t + 1) // n, places
         else:
-            first_chunk, last_chunk = chunks * t // n, chunks * (t + 1) // n
+            begin, end = tiles * t // n, tiles * (t + 1) // n
+        stride = max(1, chunk // most)
         for image in range(images):
-            source, target = a + image * a_image, c + image * c_image
+            source, weights, target = a + image * a_image, b + image * b_image, c + image * c_image
             added = residual + image * c_image if residual else 0
-            for part in range(first_chunk, last_chunk):
-                start, stop = part * chunk, min((part + 1) * chunk, places)
-                p = first_pair
-                while p < last_pair:
+            for base in range(begin, end, tiles if chunk == places else stride):
+                p, until = first // tiles, (last + tiles - 1) // tiles
+                while p < until:
+                    start, stop = max(base, first - p * tiles), min(end, last - p * tiles)
+                    if chunk < places:
+                        stop = min(stop, base + stride)
+                    row, last_row = places * start // tiles, places * stop // tiles
+                    if not every:
+                        row, last_row = start * most, min(places, stop * most)
                     block = p * panel_blocks
                     shift = block * step
                     extra = added + shift if added else 0
-                    here, held = b + p * panel, min(panel_blocks, blocks - block)
-                    whole = min(last_pair - p, (blocks - block) // panel_blocks)    # panels that are not half one
-                    if stop - start <= few_for_four and whole >= 4:
-                        four(stop - start, source, here, target + shift, bias + block * vector, extra, a_rows + start * 8, c_rows + start * 8,
-                             table, limits, panel)
+                    here, held = weights + p * panel, min(panel_blocks, blocks - block)
+                    whole = min(until - p, (blocks - block) // panel_blocks)    # panels that are not half one
+                    if places <= few_for_four and whole >= 4:
+                        four(places, source, here, target + shift, bias + block * vector, extra, a_rows, c_rows, table, limits, panel)
                         held = 4 * panel_blocks
                         p += 4
-                    elif stop - start <= few_for_two and whole >= 2:
-                        two(stop - start, source, here, target + shift, bias + block * vector, extra, a_rows + start * 8, c_rows + start * 8,
-                            table, limits, panel)
+                    elif places <= few_for_two and whole >= 2:
+                        two(places, source, here, target + shift, bias + block * vector, extra, a_rows, c_rows, table, limits, panel)
                         held = 2 * panel_blocks
                         p += 2
                     else:
-                        place = start
-                        tiles = (stop - start + most - 1) // most
-                        # While a panel is multiplied its tiles fetch the next one, an eighth each.
-                        soon, left = b + (p + 1) * panel if p + 1 < last_pair else here, 8
-                        while place < stop:
-                            more = stop - place
-                            rows = (more + tiles - 1) // max(tiles, 1)
+                        # While a panel is multiplied its tiles fetch the next one, a quarter each.
+                        following = here + panel if p + 1 < until else weights + b_image + first // tiles * panel
+                        tile, place = start, row
+                        while place < last_row:
+                            soon = following + (tile - start) * (panel // 4) if tile - start < 4 else here
+                            tile += 1
+                            rows = places * tile // tiles - place
                             if not every:
+                                more = last_row - place
                                 rows = 14 if more >= 14 else 8 if more >= 8 else 7 if more == 7 else 4 if more >= 4 else 2 if more >= 2 else 1
                             if held > 1:
                                 pair(rows, source, here, target + shift, bias + block * vector, extra, a_rows + place * 8, c_rows + place * 8,
@@ -168,15 +182,12 @@ def product_kernel(pair: Any, single: Any, function: Any, wide: tuple[Any, Any] 
                             else:
                                 single(rows, source, here, target + shift, bias + block * vector, extra, a_rows + place * 8,
                                        c_rows + place * 8, table, limits, soon)
-                            left -= 1
-                            soon = soon + panel // 8 if left > 0 else here
                             place += rows
-                            tiles -= 1
                         p += 1
-                    if which >= 0:
+                    if which >= 0 and last_row > row:
                         for q in range(held):
                             made = target + shift + q * step
-                            function(which, made, c_rows + start * 8, made, c_rows + start * 8, stop - start, parameters)
+                            function(which, made, c_rows + row * 8, made, c_rows + row * 8, last_row - row, parameters)
 
     return product
 
@@ -187,16 +198,15 @@ def kernels() -> dict[str, Any]:
     from numba import types
 
     word, number, put, clear = words()
-    weighted = chain({r: f"scriptc_weighted_{r}" for r in LANEWISE_ROWS})
-    input_2, input_4 = intrinsic("scriptc_winograd_in_4"), intrinsic("scriptc_winograd_in_6")
-    output_2, output_4 = intrinsic("scriptc_winograd_out_4"), intrinsic("scriptc_winograd_out_6")
-    most, panel_blocks, vector = MOST_ROWS, PANEL, VECTOR_BYTES
+    weighted = chain({16 * step + rows: f"scriptc_weighted_{rows}x{step}" for rows, step in LANEWISE})
+    most, vector, few, pooled = MOST_ROWS, VECTOR_BYTES, FEW_TILES, POOLED
 
     function = chain([f"scriptc_function_{name}" for name in FUNCTIONS])
     pair, single = product_chains(LANES)
     packed, by_vector = packing(clear, intrinsic, chain, pair, single), vectors(intrinsic)
     products = {f"product_{run}": product_kernel(*product_chains(run), function, every=False) for run in NARROW}
-    accumulate = chain([f"scriptc_accumulate_{name}" for name in ("sum", "maximum")])
+    accumulate = chain([f"scriptc_accumulate_{name}_{rows}" for name, rows in ACCUMULATED])
+    weave = intrinsic("scriptc_weave")
     combine = chain([f"scriptc_combine_{name}" for name in COMBINATIONS])
 
     @compiled
@@ -205,81 +215,35 @@ def kernels() -> dict[str, Any]:
         a, b, c, bias, residual = word(d, 0), word(d, 1), word(d, 2), word(d, 3), word(d, 4)
         a_rows, c_rows, taps, count, limits = word(d, 5), word(d, 6), word(d, 7), word(d, 8), word(d, 9)
         places, blocks, a_block, c_block = word(d, 10), word(d, 11), word(d, 12), word(d, 13)
-        images, a_image, c_image, b_block = word(d, 14), word(d, 15), word(d, 16), word(d, 17)
-        for image in range(images):
-            for block in range(blocks * t // n, blocks * (t + 1) // n):
-                source, shift = a + image * a_image + block * a_block, image * c_image + block * c_block
-                extra = residual + shift if residual else 0
-                place = 0
-                while place < places:
-                    left = places - place
-                    rows = 14 if left >= 14 else 8 if left >= 8 else 7 if left == 7 else 4 if left >= 4 else 2 if left >= 2 else 1
-                    weighted(rows, source, b + block * b_block, c + shift, bias + block * vector, extra, a_rows + place * 8,
-                             c_rows + place * 8, taps, count, limits)
-                    place += rows
-
-    @compiled
-    def winograd(d: Any, t: Any, n: Any) -> None:
-        """A 3x3 convolution with stride 1 by F(m x m, 3x3): transform tiles, multiply per element, transform back."""
-        a, b, c, bias, residual = word(d, 0), word(d, 1), word(d, 2), word(d, 3), word(d, 4)
-        scratch, table, limits, rows_table = word(d, 5), word(d, 6), word(d, 7), word(d, 8)
-        m, down, across, group = word(d, 9), word(d, 10), word(d, 11), word(d, 12)
-        inputs, outputs, height, width = word(d, 13), word(d, 14), word(d, 15), word(d, 16)
-        a_pitch, a_block, c_pitch, c_block = word(d, 17), word(d, 18), word(d, 19), word(d, 20)
-        images, a_image, c_image, scratch_bytes, panel, element = word(d, 21), word(d, 22), word(d, 23), word(d, 24), word(d, 25), word(d, 26)
-        size = m + 2
-        elements = size * size
-        transformed = scratch + t * scratch_bytes
-        in_element, out_element = inputs * group * vector, outputs * group * vector
-        products = transformed + elements * in_element
-        pairs = (outputs + panel_blocks - 1) // panel_blocks
-        tiles = down * across
-        all_tiles = images * tiles
-        groups = (all_tiles + group - 1) // group
-        for part in range(groups * t // n, groups * (t + 1) // n):
-            first = part * group
-            held = min(group, all_tiles - first)
-            for block in range(inputs):
-                for q in range(held):
-                    image = (first + q) // tiles
-                    place = first + q - image * tiles
-                    y = place // across
-                    x = place - y * across
-                    source = a + image * a_image + block * a_block + y * m * a_pitch + x * m * vector
-                    target = transformed + (block * group + q) * vector
-                    if m == 4:
-                        input_4(source, a_pitch, target, in_element)
-                    else:
-                        input_2(source, a_pitch, target, in_element)
-            for e in range(elements):
-                for p in range(pairs):
-                    block = p * panel_blocks
-                    target = products + e * out_element + block * group * vector
-                    here = b + e * element + p * panel
-                    row = 0
-                    while row < held:
-                        rows = min(most, held - row)
-                        if outputs - block > 1:
-                            pair(rows, transformed + e * in_element, here, target, word(d, 27), 0, rows_table + row * 8,
-                                 rows_table + row * 8, table, word(d, 28), here + panel)
-                        else:
-                            single(rows, transformed + e * in_element, here, target, word(d, 27), 0,
-                                   rows_table + row * 8, rows_table + row * 8, table, word(d, 28), here + panel)
-                        row += rows
-            for block in range(outputs):
-                for q in range(held):
-                    image = (first + q) // tiles
-                    place = first + q - image * tiles
-                    y = place // across
-                    x = place - y * across
-                    shift = image * c_image + block * c_block + y * m * c_pitch + x * m * vector
-                    extra = residual + shift if residual else 0
-                    source = products + (block * group + q) * vector
-                    lines, columns = min(m, height - y * m), min(m, width - x * m)
-                    if m == 4:
-                        output_4(source, out_element, c + shift, c_pitch, bias + block * vector, extra, lines, columns, limits)
-                    else:
-                        output_2(source, out_element, c + shift, c_pitch, bias + block * vector, extra, lines, columns, limits)
+        images, a_image, c_image, b_block, which, parameters = word(d, 14), word(d, 15), word(d, 16), word(d, 17), word(d, 18), word(d, 19)
+        tiles = (places + most - 1) // most
+        begin, end, first, last = 0, tiles, 0, images * blocks * tiles
+        if tiles < few * n:
+            first, last = images * blocks * tiles * t // n, images * blocks * tiles * (t + 1) // n
+        else:
+            begin, end = tiles * t // n, tiles * (t + 1) // n
+        for part in range(first // tiles, (last + tiles - 1) // tiles):
+            image = part // blocks
+            block = part - image * blocks
+            source, shift = a + image * a_image + block * a_block, image * c_image + block * c_block
+            extra = residual + shift if residual else 0
+            place = max(begin, first - part * tiles) * most
+            stop = min(places, min(end, last - part * tiles) * most)
+            here = place
+            while place < stop:
+                left = stop - place
+                rows = 14 if left >= 14 else 8 if left >= 8 else 7 if left == 7 else 4 if left >= 4 else 2 if left >= 2 else 1
+                kind = rows
+                if rows == 14 or rows == 7:
+                    distance = word(a_rows, place + rows - 1) - word(a_rows, place)
+                    for step in (1, 2):
+                        if distance == (rows - 1) * step * vector:
+                            kind = 16 * step + rows
+                weighted(kind, source, b + block * b_block, c + shift, bias + block * vector, extra, a_rows + place * 8,
+                         c_rows + place * 8, taps, count, limits)
+                place += rows
+            if which >= 0 and stop > here:
+                function(which, c + shift, c_rows + here * 8, c + shift, c_rows + here * 8, stop - here, parameters)
 
     @compiled
     def apply(d: Any, t: Any, n: Any) -> None:
@@ -318,10 +282,17 @@ def kernels() -> dict[str, Any]:
             image = part // blocks
             block = part - image * blocks
             source, target = a + image * a_image + block * a_block, c + image * c_image + block * c_block
-            for place in range(places):
+            place = 0
+            while place < places:
                 first = word(starts, place)
-                accumulate(which, source, windows + first * 8, word(starts, place + 1) - first, target + word(c_rows, place),
-                           factors + place * 4)
+                count = word(starts, place + 1) - first
+                rows = 1
+                while rows < pooled and place + rows < places and word(starts, place + rows + 1) - word(starts, place + rows) == count:
+                    rows += 1
+                if rows < pooled:
+                    rows = 1
+                accumulate(2 * which + (rows > 1), source, windows + first * 8, count, target, c_rows + place * 8, factors + place * 4)
+                place += rows
 
     @compiled
     def border(d: Any, t: Any, n: Any) -> None:
@@ -356,6 +327,9 @@ def kernels() -> dict[str, Any]:
                 for x in range(columns * held):
                     put(line + x * 4, zero)
                 continue
+            woven = width // 16 * 16 if held == 3 and channels == 3 else 0
+            if woven > 0:
+                weave(source + (image * channels * height + (y - top)) * width * 4, height * width * 4, line + left * held * 4, woven // 16)
             for q in range(held):
                 place = line + q * 4
                 for x in range(left):
@@ -363,12 +337,12 @@ def kernels() -> dict[str, Any]:
                 for x in range(left + width, columns):
                     put(place + x * held * 4, zero)
                 plane = source + ((image * channels + q) * height + (y - top)) * width * 4
-                for x in range(width):
+                for x in range(woven, width):
                     put(place + (left + x) * held * 4, number(plane + x * 4) if q < channels else zero)
 
-    return {"product": product_kernel(pair, single, function, wide_chains()), **products, "depthwise": depthwise, "winograd": winograd,
-            "apply": apply, "binary": binary, "pool": pool, "border": border, "interleave": interleave, **move_kernels(word, intrinsic, chain),
-            **cell_kernels(word, intrinsic),
+    return {"product": product_kernel(pair, single, function, wide_chains()), **products, "depthwise": depthwise,
+            **winograd_kernels(word, intrinsic, pair, single), "apply": apply, "binary": binary, "pool": pool, "border": border,
+            "interleave": interleave, **move_kernels(word, intrinsic, chain), **cell_kernels(word, intrinsic),
             **row_kernels(word, intrinsic, chain), **attention_kernels(word, clear, intrinsic, chain, packed, by_vector),
             **matmul_kernels(word, packed), **vector_kernels(word, by_vector),
             **reduction_kernels(word, intrinsic, chain), **transpose_kernels(word, intrinsic), **gradient_kernels(word, intrinsic, chain),

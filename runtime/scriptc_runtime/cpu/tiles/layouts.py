@@ -5,6 +5,8 @@ An activation [N, C, H, W] is blocked as [N, C/16, lines, columns, 16] with a bo
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from scriptc.records import Record
@@ -139,6 +141,13 @@ class _Owner:
             left[self._size] = self._memory
             for size in list(left)[:-LEFT]:
                 left.pop(size, None)
+
+
+def pack_transposed(weight: np.ndarray, taps: Sequence[Sequence[int]], scale: np.ndarray | None = None) -> np.ndarray:
+    """Weights [I, O, KH, KW] of a transposed convolution, times `scale` [O]: for each phase of its result panels of the taps it meets."""
+    turned = weight.reshape(*weight.shape[:2], -1).transpose(1, 0, 2)
+    parts = [pack_direct(turned[:, :, None, list(met)], 0, scale) for met in taps]
+    return np.concatenate(parts, out=room(sum(part.size for part in parts)))
 
 
 def room(size: int, exact: bool = True) -> np.ndarray:

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scriptc_runtime.cpu import builders, loader, objects
-from scriptc_runtime.cpu.tiles.parts import CORE, ENTRY, PART_OF, PARTS, TILES, known, symbol, symbols
+from scriptc_runtime.cpu.tiles.parts import BANDS, CORE, ENTRY, PART_OF, PARTS, TILES, known, symbol, symbols
 from scriptc_runtime.plan.policy import NEVER, READY, WAITING, is_waiting
 
 # What the machine code is made of.
-SOURCES = ("geometry", "registers", "functions", "kernels", "loops", "moves", "rows", "attention", "packing", "products", "vectors", "reductions",
-           "transposes", "gradients", "batch_norms", "cells", "meetings", "parts", "compilation")
+SOURCES = ("geometry", "registers", "functions", "kernels", "loops", "winograd", "moves", "rows", "attention", "packing", "products", "vectors",
+           "reductions", "transposes", "gradients", "batch_norms", "cells", "meetings", "parts", "compilation")
 Entry = Callable[[int, int, int, int, int], None]
 WORTH_LOADING = 50_000_000      # multiplications (about a second of numpy's small products) after which the library pays its import
 
@@ -121,7 +121,9 @@ def entry() -> Entry:
 
 
 def place(kernel: str) -> int:
-    """Where a kernel's code is; compiled now if it is not there yet."""
+    """Where a kernel's code is, compiled now if it is not there yet; 0 for BANDS."""
+    if kernel == BANDS:
+        return 0
     found = _places.get(symbol(kernel))
     if found is None:
         _require(PART_OF[kernel])

@@ -166,10 +166,21 @@ def entry() -> Any:
             base = look(team)
             threads = gather(commands, count, threads, team, base)
         while True:
-            for index in range(count):
-                run(word(commands, 2 * index), word(commands, 2 * index + 1), thread, threads)
+            index = 0
+            while index < count:
+                first, following, number, of = index, index + 1, thread, threads
+                last = following
+                if word(commands, 2 * index) == 0:      # `parts.BANDS`: how many parts there are, and where behind here each begins
+                    table = word(commands, 2 * index + 1)
+                    parts = word(table, 0)
+                    first = index + 1 + word(table, 1 + parts * thread // threads)
+                    last = index + 1 + word(table, 1 + parts * (thread + 1) // threads)
+                    following, number, of = index + 1 + word(table, 1 + parts), 0, 1
+                for place in range(first, last):
+                    run(word(commands, 2 * place), word(commands, 2 * place + 1), number, of)
                 if threads > 1:
                     meet(team, base, threads)
+                index = following
             if post == 0:
                 return
             if count > 0:

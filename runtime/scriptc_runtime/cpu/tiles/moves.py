@@ -5,9 +5,9 @@ from typing import Any
 
 from llvmlite import ir
 
-from scriptc_runtime.cpu.tiles.geometry import COPY_DIMS, MOST_ARGUMENTS, VECTOR_BYTES
+from scriptc_runtime.cpu.tiles.geometry import COPY_DIMS, LANES, MOST_ARGUMENTS, VECTOR_BYTES
 from scriptc_runtime.cpu.tiles.loops import compiled
-from scriptc_runtime.cpu.tiles.registers import I64, Tile, constant, load_vector, load_word, store_vector
+from scriptc_runtime.cpu.tiles.registers import I32, I64, Tile, constant, load_vector, load_word, store_vector
 
 I8 = ir.IntType(8)
 
@@ -72,6 +72,36 @@ def gather_tile(size: int) -> Tile:
         ir.IRBuilder(end).ret_void()
 
     return Tile(f"scriptc_gather_{size}", 5, write)
+
+
+def weave_tile() -> Tile:
+    """Pixels of three channels from three planes. Arguments: the first plane, bytes to the next, the pixels, their count in vectors (not zero)."""
+
+    def write(module: ir.Module, made: ir.Function, b: ir.IRBuilder) -> None:
+        source, distance, target, count = made.args
+        entry, loop, end = b.block, made.append_basic_block("loop"), made.append_basic_block("end")
+        b.branch(loop)
+        b = ir.IRBuilder(loop)
+        left, read, written = b.phi(I64), b.phi(I64), b.phi(I64)
+        for phi, value in ((left, count), (read, source), (written, target)):
+            phi.add_incoming(value, entry)
+        second = b.add(read, distance)
+        planes = [load_vector(b, place) for place in (read, second, b.add(second, distance))]
+        lanes = ir.VectorType(I32, LANES)
+        for part in range(3):
+            pixel, channel = zip(*(divmod(part * LANES + lane, 3) for lane in range(LANES)), strict=True)
+            two = [p + LANES * c if c < 2 else 0 for p, c in zip(pixel, channel, strict=True)]
+            both = b.shuffle_vector(planes[0], planes[1], ir.Constant(lanes, two))
+            last = [LANES + p if c == 2 else lane for lane, (p, c) in enumerate(zip(pixel, channel, strict=True))]
+            store_vector(b, b.shuffle_vector(both, planes[2], ir.Constant(lanes, last)), written, part * VECTOR_BYTES)
+        remaining = b.sub(left, constant(1))
+        left.add_incoming(remaining, loop)
+        read.add_incoming(b.add(read, constant(VECTOR_BYTES)), loop)
+        written.add_incoming(b.add(written, constant(3 * VECTOR_BYTES)), loop)
+        b.cbranch(b.icmp_signed("!=", remaining, constant(0)), loop, end)
+        ir.IRBuilder(end).ret_void()
+
+    return Tile("scriptc_weave", 4, write)
 
 
 def invoke_tile() -> Tile:

@@ -6,12 +6,13 @@ import functools
 from scriptc_runtime.cpu.tiles.geometry import LANES, MOST_ROWS, NARROW, PANEL
 
 CORE = "core"       # what runs the commands; every program needs it
+BANDS = "bands"     # a command that is no kernel: the commands behind it are in parts, and one thread runs a part from beginning to end
 TILES = "tiles"     # the product tiles, which several parts call
 PARTS: dict[str, tuple[str, ...]] = {       # the kernels of each; those that most programs need come first
     CORE: ("copy", "call"),
     TILES: (),
     "product": ("product", "pack"),
-    "winograd": ("winograd",),
+    "winograd": ("winograd", "winograd_in", "winograd_out"),
     "planes": ("block", "unblock", "border", "interleave", "pool"),
     **{f"product_{run}": (f"product_{run}",) for run in NARROW},
     "pointwise": ("apply", "binary"),
@@ -57,5 +58,5 @@ def known(part: str) -> tuple[str, ...]:
 @functools.cache
 def parts_of(*kernels: str) -> frozenset[str]:
     """The parts that commands of these kernels need."""
-    named = {PART_OF[kernel] for kernel in kernels}
+    named = {PART_OF[kernel] for kernel in kernels if kernel != BANDS}
     return frozenset((CORE, *named, *([TILES] if not named.isdisjoint(CALLS_TILES) else [])))

@@ -125,13 +125,15 @@ def product_tile(rows: int, blocks: int, run: int = LANES, panels: int = 1) -> T
             steps.append(constant(4 * body))
         turn = body * blocks * VECTOR_BYTES
         fetches = panels == 1 and turn & (turn - 1) == 0
-        soon = b.sub(ahead, b.lshr(weights, constant(turn.bit_length() - 7))) if fetches else None
+        soon = b.sub(ahead, b.lshr(weights, constant(turn.bit_length() - 8))) if fetches else None
 
         def nest(b: ir.IRBuilder, level: int, offset: Any, panel: Any, sums: list[Any]) -> tuple[ir.IRBuilder, Any, list[Any]]:
             if level == len(counts):
                 places = [b.add(start, offset) for start in starts]
-                if fetches:     # a line in each turn: as many turns as there are lines to a panel's eighth (for four blocks and steps)
-                    fetch(module, b, b.add(soon, b.lshr(panel, constant(turn.bit_length() - 7))))
+                if fetches:     # two lines in each turn: as many turns as there are pairs of lines to a panel's quarter (of two blocks, four steps)
+                    line = b.add(soon, b.lshr(panel, constant(turn.bit_length() - 8)))
+                    fetch(module, b, line)
+                    fetch(module, b, b.add(line, constant(VECTOR_BYTES)))
                 bases = [b.add(panel, place) if index else panel for index, place in enumerate(apart)]
                 for k in range(body):
                     loaded = [load_vector(b, base, (k * width + block) * VECTOR_BYTES) for base in bases for block in range(width)]
@@ -195,16 +197,17 @@ def finish(made: ir.Function, b: ir.IRBuilder, sums: list[Any], rows: int, block
     b.ret_void()
 
 
-def lanewise_tile(rows: int) -> Tile:
+def lanewise_tile(rows: int, step: int = 0) -> Tile:
     """C[row] = clamp(bias + sum over taps of A[row + tap] * B[tap] + residual[row]): a depthwise convolution.
 
-    Arguments: A, B, C, bias, residual (or 0), offsets of A's rows, offsets of C's rows, offsets of the taps, their count, limits.
+    `step`: A's rows are so many vectors apart, and need one address together; 0: they lie anywhere. Arguments: A, B, C, bias, residual (or 0),
+    offsets of A's rows, offsets of C's rows, offsets of the taps, their count, limits.
     """
 
     def write(module: ir.Module, made: ir.Function, b: ir.IRBuilder) -> None:
         a, weights, c, bias, residual, a_rows, c_rows, taps, count, limits = made.args
         fma = multiply_add(module)
-        starts = [b.add(a, load_word(b, a_rows, row)) for row in range(rows)]
+        starts = [b.add(a, load_word(b, a_rows, row)) for row in range(1 if step else rows)]
         begin = load_vector(b, bias)
         before = b.block
         head, after = made.append_basic_block("loop"), made.append_basic_block("after")
@@ -215,7 +218,8 @@ def lanewise_tile(rows: int) -> Tile:
         for phi, value in zip((index, front, *carried), (constant(0), weights, *[begin] * rows), strict=True):
             phi.add_incoming(value, before)
         offset = b.load(b.inttoptr(b.add(taps, b.shl(index, constant(3))), I64.as_pointer()))
-        values = [load_vector(b, b.add(start, offset)) for start in starts]
+        places = [b.add(start, offset) for start in starts]
+        values = [load_vector(b, places[0], row * step * VECTOR_BYTES) if step else load_vector(b, places[row]) for row in range(rows)]
         weight = load_vector(b, front)
         sums = [b.call(fma, [value, weight, held]) for value, held in zip(values, carried, strict=True)]
         following = b.add(index, constant(1))
@@ -225,7 +229,7 @@ def lanewise_tile(rows: int) -> Tile:
         b = ir.IRBuilder(after)
         finish(made, b, sums, rows, 1, c, residual, c_rows, constant(0), limits)
 
-    return Tile(f"scriptc_weighted_{rows}", 10, write)
+    return Tile(f"scriptc_weighted_{rows}x{step}", 10, write)
 
 
 def winograd_input(matrix: Matrix) -> Tile:
@@ -266,8 +270,20 @@ def winograd_output(matrix: Matrix) -> Tile:
         start, low, high = load_vector(b, bias), broadcast(b, limits), broadcast(b, limits, 4)
         rows = [[b.fadd(value, start) for value in combination(b, fma, matrix, [column[i] for column in half])] for i in range(kept)]
         has_residual = b.icmp_signed("!=", residual, constant(0))
+        end, whole, adding, plain, partial = (made.append_basic_block(name) for name in ("end", "whole", "adding", "plain", "partial"))
+        b.cbranch(b.and_(b.icmp_signed("==", lines, constant(kept)), b.icmp_signed("==", columns, constant(kept))), whole, partial)
+        ir.IRBuilder(whole).cbranch(has_residual, adding, plain)
+        for block in (adding, plain):
+            w, line = ir.IRBuilder(block), constant(0)
+            for values in rows:
+                for j, value in enumerate(values):
+                    where = w.add(line, constant(j * VECTOR_BYTES))
+                    total = value if block is plain else w.fadd(value, load_vector(w, w.add(residual, where)))
+                    store_vector(w, clamp(w, total, low, high), w.add(target, where))
+                line = w.add(line, pitch)
+            w.branch(end)
+        b = ir.IRBuilder(partial)
         offset: Any = constant(0)
-        end = made.append_basic_block("end")
         for i in range(kept):
             for j in range(kept):
                 inside = made.append_basic_block(f"place{i}{j}")
@@ -295,20 +311,39 @@ def winograd_output(matrix: Matrix) -> Tile:
 
 
 def combination(b: ir.IRBuilder, fma: ir.Function, matrix: Matrix, values: list[Any]) -> list[Any]:
-    """Each row of `matrix` times `values`."""
-    made = []
-    for row in matrix:
-        total: Any = None
-        for factor, value in zip(row, values, strict=True):
-            if factor == 0:
-                continue
-            if total is None:
-                total = value if factor == 1 else b.fmul(value, ir.Constant(VECTOR, [float(factor)] * LANES))
-            elif factor == 1:
-                total = b.fadd(total, value)
-            elif factor == -1:
-                total = b.fsub(total, value)
-            else:
-                total = b.call(fma, [value, ir.Constant(VECTOR, [float(factor)] * LANES), total])
-        made.append(total)
+    """Each row of `matrix` times `values`; what rows have in common up to a sign is computed once."""
+    columns = [list(column) for column in zip(*matrix, strict=True)]
+    values = list(values)
+    for first in range(len(columns) - 1):       # of two columns that differ in signs only, rows take the sum or the difference
+        left, right = columns[first:first + 2]
+        alike = [x == y for x, y in zip(left, right, strict=True)]
+        if all(x in (y, -y) for x, y in zip(left, right, strict=True)) and all(left[1:]) and not all(alike):
+            values[first:first + 2] = [b.fadd(*values[first:first + 2]), b.fsub(*values[first:first + 2])]
+            columns[first:first + 2] = [[x * same for x, same in zip(left, alike, strict=True)],
+                                        [x * (not same) for x, same in zip(left, alike, strict=True)]]
+    rows = list(zip(*columns, strict=True))
+    made: list[Any] = []
+    for index, row in enumerate(rows):
+        before = rows[index - 1] if index % 2 == 0 and index else None      # rows 1 and 2, 3 and 4, ... may differ in signs only
+        if before is not None and len(rows) % 2 == 0 and all(x in (y, -y) for x, y in zip(row, before, strict=True)):
+            same = _weighted(b, fma, [x if x == y else 0 for x, y in zip(row, before, strict=True)], values)
+            other = _weighted(b, fma, [y if x != y else 0 for x, y in zip(row, before, strict=True)], values)
+            made[-1:] = [b.fadd(same, other), b.fsub(same, other)]
+        else:
+            made.append(_weighted(b, fma, row, values))
     return made
+
+
+def _weighted(b: ir.IRBuilder, fma: ir.Function, row: Sequence[float], values: list[Any]) -> Any:
+    """The sum of values times factors; a factor 1 comes first, for it costs nothing."""
+    total: Any = None
+    for factor, value in sorted(((f, v) for f, v in zip(row, values, strict=True) if f), key=lambda pair: pair[0] != 1):
+        if total is None:
+            total = value if factor == 1 else b.fmul(value, ir.Constant(VECTOR, [float(factor)] * LANES))
+        elif factor == 1:
+            total = b.fadd(total, value)
+        elif factor == -1:
+            total = b.fsub(total, value)
+        else:
+            total = b.call(fma, [value, ir.Constant(VECTOR, [float(factor)] * LANES), total])
+    return total
