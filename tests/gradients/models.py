@@ -12,7 +12,7 @@ BERT = "BertModel(BertConfig(vocab_size=30522, hidden_size=384, num_hidden_layer
 GPT2 = "GPT2LMHeadModel(GPT2Config(vocab_size=257, n_positions=128, n_embd=64, n_layer=3, n_head=4, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0))"
 LLAMA = "LlamaForCausalLM(LlamaConfig(vocab_size=257, hidden_size=64, intermediate_size=172, num_hidden_layers=3, num_attention_heads=4, " \
         "num_key_value_heads=2, max_position_embeddings=128))"
-EFFICIENT = "EfficientNet.from_name('efficientnet-lite0', override_params={'dropout_rate': 0.0, 'drop_connect_rate': 0.0})"
+EFFICIENT = "EfficientNet.from_name('efficientnet-lite0', dropout_rate=0.0, drop_connect_rate=0.0)"
 
 
 @dataclass(frozen=True)
