@@ -30,6 +30,11 @@ class Diagnostic(Record):
     notes: tuple[str, ...] = ()
     hint: str | None = None
 
+    def __init__(self, code: str, message: str, location: Location | None = None, notes: tuple[str, ...] = (), hint: str | None = None) -> None:
+        # Written out: reading a hostile file ends here, and compiles nothing, not even our own text.
+        for name, value in zip(type(self).__fields__, (code, message, location, notes, hint), strict=True):
+            object.__setattr__(self, name, value)
+
     def __str__(self) -> str:
         return render(self)
 

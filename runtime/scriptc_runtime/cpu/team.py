@@ -21,8 +21,8 @@ from scriptc_runtime.plan.policy import available
 MOST = 64            # threads of one call
 ENOUGH = 2_000_000   # multiplications (about 40 microseconds) that pay for waking a helper
 LITTLE = 100_000     # that pay for sharing with a helper that is listening
-SOON = 40_000        # nanoseconds after which calls no longer count as following each other: less than a helper listens
-LISTENS = 3_000      # looks (about 60 microseconds) of a helper at its post before it goes to sleep
+SOON = 100_000       # nanoseconds after which calls no longer count as following each other: less than a helper listens
+LISTENS = 8_000      # looks (about 150 microseconds) of a helper before it goes to sleep: more than a call takes that is alone for want of helpers
 
 _wanted: int | None = None
 
