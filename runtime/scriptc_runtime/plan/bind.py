@@ -94,7 +94,7 @@ class _Binder:
                  aliases: dict[Value, Value]) -> None:
         self.types = types
         self.constants = constants
-        self.aliases = aliases  # results of a replaced `if` -> the branch's results; of `detach` -> its operand
+        self.aliases = aliases  # results of a replaced `if` -> the branch's results; of what `_same_value` dissolves -> the operand
         self.ops: list[BoundOp] = []
         self.current: Op = Op("", (), {}, ())
 

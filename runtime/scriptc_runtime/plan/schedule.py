@@ -108,13 +108,14 @@ def _routines(ops: Sequence[BoundOp], binding: Binding, target: str, native: dic
             native[cluster] = kernel
         return kernel is not None
 
+    reads = counted(ops, binding.results)
     found: list[BoundOp | Cluster] = []
     for item in gather(ops, binding.results, supports(), worth, strictly=True):
         if isinstance(item, BoundOp) or made(item):
             found.append(item)
             continue
         for bound in item.ops:   # together they do not fit; the control flow alone may
-            single = finish([bound], counted(ops, binding.results))
+            single = finish([bound], reads)
             found.append(single if bound.op.regions and len(item.ops) > 1 and made(single) else bound)
     return found
 

@@ -20,19 +20,13 @@ def filled_type(ev: Evaluator, first: Type | None, second: Type | None) -> Tenso
     return None
 
 
-def is_number(kind: Type | None) -> bool:
-    """True for the type of a Python number."""
-    return isinstance(kind, IntType) or kind in (FLOAT, BOOL)
-
-
 def filled(ev: Evaluator, number: Value, kind: TensorType) -> Value:
     """A tensor of type `kind`, one that `filled_type` gave, filled with a number."""
-    sizes = []
+    sizes: list[int | Value] = []
     for dim in kind.shape or ():
         source = _source(ev, dim)
         assert source is not None
-        sizes.append(source if isinstance(source, Value) else ev.builder.emit_one("size", [source[0]], {"dim": source[1]})
-                     if isinstance(source, tuple) else source)
+        sizes.append(ev.builder.emit_one("size", [source[0]], {"dim": source[1]}) if isinstance(source, tuple) else source)
     return ev.builder.emit_one("full", [number, *sizes], {"dtype": kind.dtype})
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from scriptc.frontend.evaluator.core import Evaluator
-from scriptc.frontend.evaluator.filling import filled, filled_type, is_number
+from scriptc.frontend.evaluator.filling import filled, filled_type
 from scriptc.frontend.evaluator.narrowing import decided
 from scriptc.frontend.storage import Storage, TensorValue, read, tensor_of
 from scriptc.frontend.values import (
@@ -138,8 +138,11 @@ def lift(ev: Evaluator, value: Any, kind: Type) -> Value:
         if isinstance(value, Dynamic) and isinstance(value.type, OptionalType):
             return value.value
         return ev.builder.emit_one("optional_wrap", [lift(ev, value, kind.element)])
-    if isinstance(kind, TensorType) and is_number(lifted_type(ev, value)):
-        return filled(ev, value.value if isinstance(value, Dynamic) else literal(value), kind)
+    if isinstance(kind, TensorType) and not isinstance(value, TensorValue):
+        from scriptc.frontend.evaluator.operators import is_number
+
+        if is_number(value):
+            return filled(ev, value.value if isinstance(value, Dynamic) else literal(value), kind)
     if isinstance(value, Dynamic):
         if kind == FLOAT and value.type != FLOAT:
             return ev.builder.emit_one("scalar_float", [value.value])
